@@ -1,0 +1,150 @@
+"""What every deployment shares. `.env.example` documents each variable that is read here."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+
+def database(default_url: str | environ.NoValue = environ.Env.NOTSET) -> dict[str, Any]:
+    """The settings of the one database: `DATABASE_URL`, or `default_url` when that is unset.
+
+    Connections come from psycopg's pool. CONN_MAX_AGE has to stay 0 beside it: under ASGI anything else leaks a
+    connection per thread. The pool checks a connection before lending it only with CONN_HEALTH_CHECKS.
+    """
+    options: dict[str, Any] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_MAX", 10), "timeout": 10}}
+    url = env.db_url("DATABASE_URL", default=default_url)
+    options |= url.pop("OPTIONS", {})
+    # A socket's folder can only be given as ?host=…, but `dbshell` and our own tools look here.
+    url["HOST"] = options.pop("host", url["HOST"])
+    return {**url, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def broker(url: str) -> dict[str, Any]:
+    """django-dramatiq's settings for a `BROKER_URL`; unset means that PostgreSQL carries the messages."""
+    brokers = {
+        "": "apps.core.broker.DatabaseBroker",
+        "redis": "dramatiq.brokers.redis.RedisBroker",
+        "rediss": "dramatiq.brokers.redis.RedisBroker",
+        "amqp": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
+        "amqps": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
+    }
+    scheme = urlsplit(url).scheme
+    if scheme not in brokers or bool(url) != bool(scheme):
+        raise ImproperlyConfigured("BROKER_URL has to be unset (PostgreSQL), redis://… or amqp://…")
+    return {
+        "BROKER": brokers[scheme],
+        "OPTIONS": {"url": url} if url else {},
+        "MIDDLEWARE": [
+            "dramatiq.middleware.AgeLimit",
+            "dramatiq.middleware.TimeLimit",
+            "dramatiq.middleware.ShutdownNotifications",
+            "dramatiq.middleware.Callbacks",
+            "dramatiq.middleware.Retries",
+            "django_dramatiq.middleware.DbConnectionsMiddleware",
+        ],
+    }
+
+
+DEBUG = False
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+AUTH_USER_MODEL = "users.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "apps.core",
+    "apps.users",
+    "apps.posts",
+    "apps.comments",
+    "django_dramatiq",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+]
+
+# Only the admin and the health checks pass through here: GraphQL and static files are mounted in config.asgi.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "first_name", "last_name")},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "apps.users.validators.SessionsEndWithThePassword"},
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost>")
+
+# How many proxies stand in front: 0 takes the peer's address, n the n-th from the right of X-Forwarded-For.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+
+JWT_ISSUER = "broadside"
+JWT_AUDIENCE = "broadside-api"
+JWT_ACCESS_LIFETIME = timedelta(minutes=env.int("JWT_ACCESS_MINUTES", 15))
+JWT_REFRESH_LIFETIME = timedelta(days=env.int("JWT_REFRESH_DAYS", 1))
+
+GRAPHQL_MAX_PAGE_SIZE = env.int("GRAPHQL_MAX_PAGE_SIZE", 100)
+GRAPHQL_MAX_TOKENS = env.int("GRAPHQL_MAX_TOKENS", 5_000)
+GRAPHQL_MAX_DEPTH = env.int("GRAPHQL_MAX_DEPTH", 15)
+GRAPHQL_MAX_ALIASES = env.int("GRAPHQL_MAX_ALIASES", 50)
+GRAPHQL_MAX_COST = env.int("GRAPHQL_MAX_COST", 50_000)
+GRAPHQL_MAX_RESPONSE_BYTES = env.int("GRAPHQL_MAX_RESPONSE_BYTES", 20_000_000)
+GRAPHQL_MAX_BODY_BYTES = env.int("GRAPHQL_MAX_BODY_BYTES", 2_000_000)
+GRAPHQL_TIMEOUT_SECONDS = env.float("GRAPHQL_TIMEOUT_SECONDS", 30.0)
+GRAPHQL_INTROSPECTION = env.bool("GRAPHQL_INTROSPECTION", True)
+GRAPHQL_GRAPHIQL = env.bool("GRAPHQL_GRAPHIQL", False)
+
+DRAMATIQ_BROKER = broker(env.str("BROKER_URL", ""))
+
+STRAWBERRY_DJANGO = {"FIELD_DESCRIPTION_FROM_HELP_TEXT": True}

@@ -1,0 +1,40 @@
+"""Settings of a deployment: everything secret is required, nothing has a default that would be unsafe."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.logging import logging_settings
+from config.settings.base import *
+from config.settings.base import BASE_DIR, TRUSTED_PROXIES, database, env
+
+SECRET_MIN_BYTES = 32
+SECRET_KEY = env.str("SECRET_KEY")
+JWT_SIGNING_KEY = env.str("JWT_SIGNING_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+
+for name in ("SECRET_KEY", "JWT_SIGNING_KEY"):
+    if len(vars()[name].encode()) < SECRET_MIN_BYTES:
+        raise ImproperlyConfigured(f"{name} needs at least {SECRET_MIN_BYTES} bytes.")
+if SECRET_KEY == JWT_SIGNING_KEY:
+    raise ImproperlyConfigured("SECRET_KEY and JWT_SIGNING_KEY must differ.")
+
+DATABASES = {"default": database()}
+
+vars().update(env.email_url("EMAIL_URL"))
+GRAPHQL_INTROSPECTION = env.bool("GRAPHQL_INTROSPECTION", False)
+LOGGING = logging_settings(json_lines=True, level=env.str("LOG_LEVEL", "INFO"))
+
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
+
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", True)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True

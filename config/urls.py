@@ -1,0 +1,17 @@
+"""What Django answers: the admin and the health checks. `/graphql/` is mounted beside it, in `config.asgi`."""
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from apps.core import health
+
+admin.site.site_header = admin.site.site_title = "Broadside"
+admin.site.index_title = "Administration"
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/graphql/")),
+    path("admin/", admin.site.urls),
+    path("healthz", health.live),
+    path("readyz", health.ready),
+]
