@@ -1,0 +1,48 @@
+"""What the admin pages of all slices share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django_dramatiq import admin as tasks
+
+from apps.core.errors import DomainError
+
+__all__ = ["BaseInlineFormSet", "ModelAdmin", "ModelForm", "TabularInline", "form_error"]
+
+# Its table stays empty: the messages are with the broker. The import above has registered it.
+admin.site.unregister(tasks.Task)
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin, TabularInline
+    from django.forms import BaseInlineFormSet, ModelForm
+else:
+    # To type checkers Django's classes are generic, at run time they are not; these are both.
+    from django import forms
+
+    class _Generic:
+        def __class_getitem__(cls, _):
+            return cls
+
+    class ModelAdmin(_Generic, admin.ModelAdmin):
+        pass
+
+    class TabularInline(_Generic, admin.TabularInline):
+        pass
+
+    class BaseInlineFormSet(_Generic, forms.BaseInlineFormSet):
+        pass
+
+    class ModelForm(_Generic, forms.ModelForm):
+        pass
+
+
+@contextmanager
+def form_error() -> Iterator[None]:
+    """Turn the DomainError of a cleaning function into what a form's `clean_` method has to raise."""
+    try:
+        yield
+    except DomainError as error:
+        raise ValidationError(error.message, code=error.code.lower()) from error

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+
+
+class CoreConfig(AppConfig):
+    name = "apps.core"
+
+    def ready(self) -> None:
+        from apps.core import statements
+        from config import checks  # noqa: F401  (importing registers them)
+
+        connection_created.connect(statements.count_on, dispatch_uid="statements")

@@ -1,0 +1,43 @@
+"""The broker that needs no server of its own, and how a service hands work to the worker."""
+
+from typing import Any
+
+from django.db import transaction
+from dramatiq import Actor, Middleware
+from dramatiq_postgres import PostgresBroker
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from apps.core.db import conninfo
+
+
+class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships no types
+    """dramatiq-postgres on Django's own database (tables in the schema `dramatiq`).
+
+    Nothing connects before the first message: a management command that enqueues nothing opens no connection.
+    """
+
+    def __init__(self, middleware: list[Middleware]) -> None:
+        super().__init__(pool=_PoolOpenedByUse(), results=False, middleware=middleware)
+
+
+class _PoolOpenedByUse(ConnectionPool[Connection[Any]]):
+    def __init__(self) -> None:
+        # The address is read when a connection is made, because the tests change the database after start-up.
+        super().__init__(_task_conninfo, min_size=0, max_size=16, open=False, check=ConnectionPool.check_connection)
+
+    def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        self.open()
+        return super().getconn(timeout)
+
+
+def _task_conninfo() -> str:
+    return conninfo(application_name="broadside-tasks")
+
+
+def enqueue_on_commit(actor: Actor[..., Any], *args: object) -> None:
+    """Send a message to `actor` once the surrounding transaction has committed; a rollback sends nothing.
+
+    A broker that is down then is logged, and does not fail the request whose work is already stored.
+    """
+    transaction.on_commit(lambda: actor.send(*args), robust=True)

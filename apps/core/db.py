@@ -1,0 +1,37 @@
+"""Connections and constraints."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.db import IntegrityError, close_old_connections, connections
+from psycopg.conninfo import make_conninfo
+
+LIBPQ_KEYS = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
+
+
+@asynccontextmanager
+async def connection_scope() -> AsyncIterator[None]:
+    """Give the ORM work inside one thread and one pooled connection, which goes back to the pool at the end.
+
+    Without it asgiref runs all requests of the process in one thread, and a connection that the server dropped
+    would never be replaced.
+    """
+    async with ThreadSensitiveContext():
+        try:
+            yield
+        finally:
+            await sync_to_async(close_old_connections)()
+
+
+def conninfo(**overrides: str) -> str:
+    """libpq's connection string for Django's database, for those who connect without Django."""
+    parameters = connections["default"].get_connection_params()
+    return make_conninfo(**{key: parameters[key] for key in LIBPQ_KEYS if parameters.get(key)} | overrides)
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """The name of the constraint or unique index that refused a row, when PostgreSQL said which."""
+    cause = error.__cause__
+    return cause.diag.constraint_name if isinstance(cause, psycopg.Error) else None

@@ -1,0 +1,80 @@
+import asyncio
+import threading
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, IntegrityError, connection, transaction
+
+from apps.core.db import connection_scope, violated_constraint
+from tests.make import make_user
+
+
+def backend() -> int:
+    """The server's process that this thread's connection talks to."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db
+def test_names_the_constraint_that_refused() -> None:
+    user = make_user()
+    with pytest.raises(IntegrityError) as error, transaction.atomic():
+        make_user(email=user.email)
+    assert violated_constraint(error.value) == "users_user_email_key"
+
+
+def test_has_no_name_for_an_error_that_is_not_the_servers() -> None:
+    assert violated_constraint(IntegrityError("made by hand")) is None
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_scope_has_one_thread_and_one_connection_of_its_own() -> None:
+    async with connection_scope():
+        outer = await sync_to_async(threading.get_ident)(), await sync_to_async(backend)()
+        again = await sync_to_async(threading.get_ident)(), await sync_to_async(backend)()
+    assert outer == again
+    assert outer[0] != threading.get_ident()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_parallel_scopes_share_nothing() -> None:
+    both_are_in = asyncio.Barrier(2)
+
+    async def scope() -> int:
+        async with connection_scope():
+            found = await sync_to_async(backend)()
+            await both_are_in.wait()
+            return found
+
+    assert len(set(await asyncio.gather(scope(), scope()))) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_scope_gives_its_connection_back_also_after_an_error() -> None:
+    """Each of more scopes than the pool has connections gets one: none is kept."""
+    for _ in range(connection.settings_dict["OPTIONS"]["pool"]["max_size"] + 2):
+        with pytest.raises(DatabaseError):
+            async with connection_scope():
+                await sync_to_async(_fail)()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_connection_that_the_server_dropped_is_replaced() -> None:
+    async with connection_scope():
+        dropped = await sync_to_async(backend)()
+    async with connection_scope():
+        await sync_to_async(_terminate)(dropped)
+    for _ in range(3):
+        async with connection_scope():
+            assert await sync_to_async(backend)() != dropped
+
+
+def _fail() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1/0")
+
+
+def _terminate(pid: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s", [pid])
