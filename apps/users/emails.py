@@ -1,0 +1,34 @@
+"""The one form in which an e-mail address is stored."""
+
+import unicodedata
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from apps.core.errors import DomainError, ErrorCode
+
+MAX_LENGTH = 254
+
+
+def normalize_email(value: str) -> str:
+    """`value` in lower-case ASCII without surrounding white space, its domain in IDNA form.
+
+    Two addresses that differ only in case are one account, so the table holds nothing else (a CHECK enforces it).
+    A local part outside ASCII is refused: "K" the Kelvin sign lower-cases to "k" and would let a stranger in.
+
+    Raises DomainError: REQUIRED when blank, INVALID when it is no address.
+    """
+    value = value.strip()
+    if not value:
+        raise DomainError(ErrorCode.REQUIRED, "Must not be blank.", "email")
+    # What is too long is not even looked at: IDNA takes its time over a megabyte.
+    local, _, domain = value[: MAX_LENGTH + 1].rpartition("@")
+    domain = unicodedata.normalize("NFC", domain)
+    try:
+        address = f"{local}@{domain.encode('idna').decode('ascii')}".lower()
+        validate_email(address)
+    except (UnicodeError, ValidationError):
+        address = ""
+    if not address or not local.isascii() or len(address) > MAX_LENGTH or len(value) > MAX_LENGTH:
+        raise DomainError(ErrorCode.INVALID, "Must be an e-mail address.", "email")
+    return address

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import BaseUserManager
+
+from apps.core.errors import DomainError
+from apps.users.emails import normalize_email
+
+if TYPE_CHECKING:
+    from apps.users.models import User
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users whose address is stored in its one normal form, and finds them by any spelling of it."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A stored user; without a password nobody can sign in as them. Raises DomainError for a bad address."""
+        user = self.model(email=normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **fields})
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """The user with this address, however it is spelled. Raises User.DoesNotExist."""
+        try:
+            return self.get(email=normalize_email(username or ""))
+        except DomainError as error:
+            raise self.model.DoesNotExist from error

@@ -1,0 +1,16 @@
+"""Who may do what to accounts."""
+
+from apps.core.errors import DomainError, ErrorCode
+from apps.users.models import User
+
+
+def signed_in(actor: User | None) -> User:
+    """`actor`, or DomainError UNAUTHENTICATED for an anonymous one."""
+    if actor is None:
+        raise DomainError(ErrorCode.UNAUTHENTICATED, "Sign in to do this.")
+    return actor
+
+
+def can_see_private_fields(viewer: User | None, user: User) -> bool:
+    """E-mail and what else is the user's own."""
+    return viewer is not None and (viewer.is_staff or viewer.pk == user.pk)

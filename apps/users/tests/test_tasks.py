@@ -1,0 +1,187 @@
+"""What follows from a write runs in a real worker, once the write is committed."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dramatiq
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.db import connections, transaction
+from django.utils.module_loading import import_string
+from dramatiq import Worker
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import BrokerError
+
+from apps.core.broker import DatabaseBroker, enqueue_on_commit
+from apps.users import services, tasks
+from apps.users.models import User
+from config.settings.base import broker as broker_settings
+from tests.make import PASSWORD, make_user
+from tests.tasks import empty_queue, queued
+from tests.waiting import wait_until
+
+committed = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def queue() -> Iterator[None]:
+    with empty_queue():
+        yield
+
+
+def register(email: str = "ann@example.com") -> User:
+    return services.user_register(email=email, password=PASSWORD, first_name="Ann", last_name="")
+
+
+@contextmanager
+def worker(broker: dramatiq.Broker) -> Iterator[None]:
+    running = Worker(broker, worker_threads=1, worker_timeout=100)
+    running.start()
+    try:
+        yield
+    finally:
+        running.stop(timeout=5_000)
+
+
+@committed
+def test_the_mail_is_enqueued_when_the_registration_commits(queue: None) -> None:
+    with transaction.atomic():
+        user = register()
+        assert queued() == []
+    assert queued() == [("send_welcome_mail", [user.pk])]
+
+
+@committed
+def test_a_registration_that_is_rolled_back_sends_nothing(queue: None) -> None:
+    with transaction.atomic():
+        register()
+        transaction.set_rollback(True)
+    assert queued() == []
+    assert not User.objects.exists()
+
+
+@committed
+def test_a_registration_that_fails_at_the_commit_sends_nothing(queue: None) -> None:
+    """Even a constraint that is only checked at the very end."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse_user() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'refused at the commit'; END $$"
+        )
+        cursor.execute(
+            "CREATE CONSTRAINT TRIGGER refuse_user AFTER INSERT ON users_user "
+            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse_user()"
+        )
+    try:
+        with pytest.raises(Exception, match="refused at the commit"):
+            register()
+    finally:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("DROP FUNCTION refuse_user CASCADE")
+    assert queued() == []
+    assert not User.objects.exists()
+
+
+@committed
+def test_a_worker_on_the_database_sends_the_mail(queue: None) -> None:
+    user = register()
+    with database_broker() as broker, worker(broker):
+        wait_until(lambda: bool(mail.outbox) and queued() == [])
+    [sent] = mail.outbox
+    assert (sent.to, sent.subject) == ([user.email], "Welcome to Broadside")
+    assert "Ann" in sent.body
+    assert "Broadside <noreply@localhost>" in sent.from_email
+
+
+@pytest.mark.django_db
+def test_an_account_that_is_gone_gets_no_mail() -> None:
+    user = make_user()
+    tasks.send_welcome_mail(user.pk)
+    assert len(mail.outbox) == 1
+    user.delete()
+    tasks.send_welcome_mail(user.pk)
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.django_db
+def test_the_mail_is_plain_text_and_does_not_escape_names() -> None:
+    user = make_user(first_name="Ann & Bob")
+    tasks.send_welcome_mail(user.pk)
+    assert "Ann & Bob" in mail.outbox[0].body
+
+
+@committed
+def test_a_broker_that_is_down_does_not_fail_the_registration(caplog: pytest.LogCaptureFixture) -> None:
+    with other_broker("redis://127.0.0.1:1/0") as down, transaction.atomic():
+        actor = dramatiq.actor(broker=down, actor_name="welcome_over_a_dead_broker")(tasks.send_welcome_mail.fn)
+        user = make_user()
+        enqueue_on_commit(actor, user.pk)
+    assert User.objects.filter(pk=user.pk).exists()
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.name == "django.db.backends.base"
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/11", "amqp://guest:guest@127.0.0.1:5672"])
+def test_a_message_runs_through_other_brokers(url: str) -> None:
+    with other_broker(url) as broker:
+        ran = threading.Event()
+        got: list[Any] = []
+
+        def note(*args: object) -> None:
+            got.append(args)
+            ran.set()
+
+        queue_name = f"broadside-test-{uuid.uuid4().hex}"
+        actor = dramatiq.actor(broker=broker, queue_name=queue_name, actor_name=queue_name)(note)
+        try:
+            actor.send(7, "x")
+        except BrokerError as error:
+            pytest.skip(f"NOT TESTED: nothing answers at {url} ({error})")
+        with worker(broker):
+            assert ran.wait(20), "the message did not arrive"
+        assert got == [(7, "x")]
+        delete_queue(broker, queue_name)
+
+
+@contextmanager
+def database_broker() -> Iterator[dramatiq.Broker]:
+    """A second one on the same tables, as a worker's process has: unlike the application's it can be closed."""
+    broker = DatabaseBroker([import_string(path)() for path in settings.DRAMATIQ_BROKER["MIDDLEWARE"]])
+    broker.declare_actor(tasks.send_welcome_mail)
+    try:
+        yield broker
+    finally:
+        broker.close()
+        broker.notifier.join(20)
+        broker.pool.close()
+
+
+@contextmanager
+def other_broker(url: str) -> Iterator[dramatiq.Broker]:
+    """The broker that the settings make of BROKER_URL, as django-dramatiq builds it."""
+    options = broker_settings(url)
+    middleware = [import_string(path)() for path in options["MIDDLEWARE"]]
+    make: Callable[..., dramatiq.Broker] = import_string(options["BROKER"])
+    broker = make(middleware=middleware, **options["OPTIONS"])
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+def delete_queue(broker: Any, queue_name: str) -> None:
+    if isinstance(broker, RedisBroker):
+        broker.flush(queue_name)
+        return
+    for name in (queue_name, f"{queue_name}.DQ", f"{queue_name}.XQ"):
+        broker.channel.queue_delete(name)
+
+
+def test_the_database_broker_opens_nothing_before_it_is_used() -> None:
+    broker = DatabaseBroker(middleware=[])
+    assert broker.pool.closed

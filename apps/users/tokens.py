@@ -1,0 +1,73 @@
+"""Access tokens (JWT, minutes) and refresh tokens (opaque, a day). No database here."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+import jwt
+from django.conf import settings
+
+ALGORITHM = "HS256"
+ACCESS = "access"
+REQUIRED_CLAIMS = ["sub", "sid", "typ", "iat", "nbf", "exp", "iss", "aud", "jti"]
+
+
+class InvalidToken(Exception):
+    """The token is not one of ours, or no longer valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified access token says: whose it is, and of which session."""
+
+    user_id: int
+    session_id: int
+
+
+def issue_access(user_id: int, session_id: int, now: datetime) -> tuple[str, datetime]:
+    """A signed access token, and when it expires."""
+    expires_at = (now + settings.JWT_ACCESS_LIFETIME).replace(microsecond=0)
+    claims = {
+        "sub": str(user_id),
+        "sid": str(session_id),
+        "typ": ACCESS,
+        "iat": now,
+        "nbf": now,
+        "exp": expires_at,
+        "iss": settings.JWT_ISSUER,
+        "aud": settings.JWT_AUDIENCE,
+        "jti": secrets.token_urlsafe(12),
+    }
+    return jwt.encode(claims, settings.JWT_SIGNING_KEY, ALGORITHM), expires_at
+
+
+def verify_access(token: str) -> Claims:
+    """The claims of an access token. Raises InvalidToken unless signature, times, issuer, audience and type hold."""
+    try:
+        claims = jwt.decode(
+            token,
+            settings.JWT_SIGNING_KEY,
+            algorithms=[ALGORITHM],
+            issuer=settings.JWT_ISSUER,
+            audience=settings.JWT_AUDIENCE,
+            options={"require": REQUIRED_CLAIMS},
+        )
+        if claims["typ"] != ACCESS:
+            raise InvalidToken("This is not an access token.")
+        return Claims(int(claims["sub"]), int(claims["sid"]))
+    except jwt.ExpiredSignatureError:
+        raise InvalidToken("The access token has expired.") from None
+    except (jwt.InvalidTokenError, TypeError, ValueError):
+        raise InvalidToken("The access token is not valid.") from None
+
+
+def new_refresh() -> tuple[str, bytes]:
+    """A refresh token of 256 random bits for the client, and the digest that is stored of it."""
+    token = secrets.token_urlsafe(32)
+    return token, digest(token)
+
+
+def digest(refresh_token: str) -> bytes:
+    """SHA-256: enough for 256 random bits, and nothing that a stolen table can be turned back into tokens by."""
+    return hashlib.sha256(refresh_token.encode(errors="replace")).digest()
