@@ -1,0 +1,48 @@
+"""Publishes scheduled posts whose time has come."""
+
+import argparse
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from apps.posts.services import posts_publish_due
+
+logger = logging.getLogger("broadside.publish_due")
+LONGEST_PAUSE = 86_400
+
+
+def _pause(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= LONGEST_PAUSE:
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most {LONGEST_PAUSE} seconds")
+    return seconds
+
+
+class Command(BaseCommand):
+    help = "Publish the scheduled posts whose time has come: once, for cron, or every few seconds until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--every", type=_pause, metavar="SECONDS", help="Go on, with this pause between the runs.")
+
+    def handle(self, *args: Any, every: float | None, **options: Any) -> None:
+        stopped = threading.Event()
+        if every is not None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stopped.set())
+        while True:
+            try:
+                published = posts_publish_due()
+            except (InterfaceError, OperationalError):
+                if every is None:
+                    raise
+                logger.exception("The database does not answer; trying again in %s seconds.", every)
+                published = 0
+            close_old_connections()
+            if published:
+                self.stdout.write(f"Published {published} scheduled posts.")
+            if every is None or stopped.wait(every):
+                return

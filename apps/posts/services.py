@@ -1,0 +1,211 @@
+"""Writes of posts."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.text import slugify
+
+from apps.core.db import violated_constraint
+from apps.core.errors import DomainError, ErrorCode, forbidden, not_found
+from apps.core.text import Form, excerpt, is_storable
+from apps.posts.models import (
+    BODY_MAX,
+    EXCERPT_MAX,
+    SLUG_MAX,
+    TAGS_MAX,
+    TITLE_MAX,
+    Post,
+    PostStatus,
+    Tag,
+    Tagging,
+)
+from apps.posts.policies import can_edit_post
+from apps.posts.selectors import visible_to
+from apps.users.models import User
+from apps.users.policies import signed_in
+
+SLUG_SUFFIX_BYTES = 3
+
+
+@transaction.atomic
+def post_create(
+    *,
+    actor: User | None,
+    title: str,
+    body: str,
+    tags: Sequence[str] = (),
+    publish: bool = False,
+    publish_at: datetime | None = None,
+) -> Post:
+    """A new post by `actor`: a draft, or published, or scheduled when `publish_at` is given.
+
+    `tags` are slugs of existing tags, in the order in which they will be shown.
+    Raises DomainError UNAUTHENTICATED, REQUIRED or INVALID.
+    """
+    author = signed_in(actor)
+    form = Form()
+    title = form.text("title", title, maximum=TITLE_MAX, single_line=True)
+    body = form.text("body", body, maximum=BODY_MAX, required=False)
+    found = form.run(lambda: _tags(tags), default=())
+    form.run(lambda: _check_is_later(publish_at), default=None)
+    form.check()
+
+    post = Post(author=author, title=title, body=body, excerpt=excerpt(body, EXCERPT_MAX))
+    if publish or publish_at is not None:
+        _set_published(post, publish_at)
+    _insert_with_free_slug(post)
+    _set_tags(post, found)
+    return post
+
+
+@transaction.atomic
+def post_update(
+    *,
+    actor: User | None,
+    post_id: int,
+    version: int,
+    title: str | None = None,
+    body: str | None = None,
+    tags: Sequence[str] | None = None,
+) -> Post:
+    """Change what is given; None leaves a field as it is. The slug stays, so that links keep working.
+
+    Locks the post. Raises DomainError UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, REQUIRED or INVALID, and CONFLICT when
+    `version` is not the stored one: somebody else has changed it meanwhile.
+    """
+    post = _editable(actor, post_id)
+    if post.version != version:
+        raise DomainError(ErrorCode.CONFLICT, f"This post has changed: it is at version {post.version}.", "version")
+    if title is None and body is None and tags is None:
+        return post
+    form = Form()
+    if title is not None:
+        post.title = form.text("title", title, maximum=TITLE_MAX, single_line=True)
+    if body is not None:
+        post.body = form.text("body", body, maximum=BODY_MAX, required=False)
+        post.excerpt = excerpt(post.body, EXCERPT_MAX)
+    found = form.run(lambda: _tags(tags or ()), default=())
+    form.check()
+    if tags is not None:
+        post.taggings.all().delete()
+        _set_tags(post, found)
+    return _save(post)
+
+
+@transaction.atomic
+def post_publish(*, actor: User | None, post_id: int, publish_at: datetime | None = None) -> Post:
+    """Publish now, or at `publish_at`. An archived post comes back with the date that it had.
+
+    Publishing what is published already changes nothing. Locks the post.
+    Raises DomainError UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, INVALID, and CONFLICT for rescheduling what is out.
+    """
+    post = _editable(actor, post_id)
+    _check_is_later(publish_at)
+    if post.status == PostStatus.PUBLISHED:
+        if publish_at is not None:
+            raise DomainError(ErrorCode.CONFLICT, "This post is published already; archive it first.", "publish_at")
+        return post
+    _set_published(post, publish_at)
+    return _save(post)
+
+
+@transaction.atomic
+def post_archive(*, actor: User | None, post_id: int) -> Post:
+    """Take a post back: only its author and the staff see it then. Twice is as good as once. Locks the post.
+
+    Raises DomainError UNAUTHENTICATED, NOT_FOUND or FORBIDDEN.
+    """
+    post = _editable(actor, post_id)
+    if post.status == PostStatus.ARCHIVED:
+        return post
+    if post.status == PostStatus.SCHEDULED:
+        post.published_at = None
+    post.status = PostStatus.ARCHIVED
+    return _save(post)
+
+
+@transaction.atomic
+def post_delete(*, actor: User | None, post_id: int) -> None:
+    """Delete a post with its comments, for good. Locks it. Raises as `post_archive` does."""
+    _editable(actor, post_id).delete()
+
+
+def posts_publish_due() -> int:
+    """Publish the scheduled posts whose time has come, and give their number. One statement, safe to run anywhere."""
+    return Post.objects.filter(status=PostStatus.SCHEDULED, published_at__lte=Now()).update(
+        status=PostStatus.PUBLISHED, updated_at=Now(), version=F("version") + 1
+    )
+
+
+def make_slug(title: str) -> str:
+    """The slug that a post with this title gets when it is free. Letters of any script stay."""
+    longest = SLUG_MAX - 1 - 2 * SLUG_SUFFIX_BYTES
+    return slugify(title, allow_unicode=True)[:longest].strip("-_") or "post"
+
+
+def _editable(actor: User | None, post_id: int) -> Post:
+    """The post, locked; refused unless `actor` may see and edit it."""
+    actor = signed_in(actor)
+    post = visible_to(actor).select_for_update(no_key=True).filter(pk=post_id).first()
+    if post is None:
+        raise not_found("Post", "id")
+    if not can_edit_post(actor, post):
+        raise forbidden("Only its author may change this post.")
+    return post
+
+
+def _save(post: Post) -> Post:
+    post.version += 1
+    post.updated_at = timezone.now()
+    post.save(update_fields=["title", "body", "excerpt", "status", "published_at", "version", "updated_at"])
+    return post
+
+
+def _set_published(post: Post, publish_at: datetime | None) -> None:
+    post.status = PostStatus.SCHEDULED if publish_at else PostStatus.PUBLISHED
+    was_out = post.published_at is not None and post.published_at <= timezone.now()
+    if publish_at or not was_out:
+        post.published_at = publish_at or timezone.now()
+
+
+def _check_is_later(publish_at: datetime | None) -> None:
+    if publish_at is not None and publish_at <= timezone.now():
+        raise DomainError(ErrorCode.INVALID, "Must be in the future; leave it out to publish now.", "publish_at")
+
+
+def _insert_with_free_slug(post: Post) -> None:
+    """Store `post` under the slug of its title, or that with a random end when it is taken, also by a race."""
+    slug = make_slug(post.title)
+    post.slug = slug
+    while True:
+        try:
+            with transaction.atomic():
+                return post.save(force_insert=True)
+        except IntegrityError as error:
+            if violated_constraint(error) != "post_slug_is_unique":
+                raise
+            post.slug = f"{slug}-{secrets.token_hex(SLUG_SUFFIX_BYTES)}"
+
+
+def _tags(slugs: Sequence[str]) -> list[Tag]:
+    """The tags in the order of `slugs`. Raises DomainError INVALID for an unknown one, a second time, or too many."""
+    if len(slugs) > TAGS_MAX:
+        raise DomainError(ErrorCode.INVALID, f"A post has at most {TAGS_MAX} tags.", "tags")
+    if len(set(slugs)) != len(slugs):
+        raise DomainError(ErrorCode.INVALID, "Each tag can be given once.", "tags")
+    if not slugs:
+        return []
+    found = {tag.slug: tag for tag in Tag.objects.filter(slug__in=[slug for slug in slugs if is_storable(slug)])}
+    unknown = [slug for slug in slugs if slug not in found]
+    if unknown:
+        raise DomainError(ErrorCode.INVALID, f"There is no tag with the slug {unknown[0][:60]!r}.", "tags")
+    return [found[slug] for slug in slugs]
+
+
+def _set_tags(post: Post, tags: Sequence[Tag]) -> None:
+    Tagging.objects.bulk_create(Tagging(post=post, tag=tag, position=place) for place, tag in enumerate(tags))
