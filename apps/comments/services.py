@@ -1,0 +1,104 @@
+"""Writes of comments. Whoever writes to a thread holds its post's row lock: writes to one thread queue up."""
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment
+from apps.comments.policies import can_delete_comment, can_edit_comment
+from apps.comments.selectors import visible_to
+from apps.core.errors import DomainError, ErrorCode, forbidden, not_found
+from apps.core.text import clean_text
+from apps.posts import selectors as posts
+from apps.posts.models import Post, PostStatus
+from apps.users.models import User
+from apps.users.policies import signed_in
+
+
+@transaction.atomic
+def comment_add(*, actor: User | None, post_id: int, body: str, parent_id: int | None = None) -> Comment:
+    """A comment on a published post, or a reply to the comment `parent_id` there.
+
+    Raises DomainError UNAUTHENTICATED, NOT_FOUND, REQUIRED, INVALID (a parent on another post, or too deep), and
+    CONFLICT when the post is not published or the parent was deleted.
+    """
+    author = signed_in(actor)
+    body = clean_text("body", body, BODY_MAX)
+    post = lock_post(posts.visible_to(author).filter(pk=post_id))
+    if post is None:
+        raise not_found("Post", "post_id")
+    if post.status != PostStatus.PUBLISHED:
+        raise DomainError(ErrorCode.CONFLICT, "Only a published post takes comments.", "post_id")
+    parent = _parent(parent_id, post) if parent_id is not None else None
+    return Comment.objects.create(
+        post_id=post.pk, author=author, parent=parent, depth=parent.depth + 1 if parent else 0, body=body
+    )
+
+
+@transaction.atomic
+def comment_update(*, actor: User | None, comment_id: int, body: str) -> Comment:
+    """Change the text. Raises DomainError UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, REQUIRED or INVALID."""
+    actor = signed_in(actor)
+    comment = _locked(actor, comment_id)
+    if not can_edit_comment(actor, comment):
+        raise forbidden("Only its author may change this comment.")
+    body = clean_text("body", body, BODY_MAX)
+    if body != comment.body:
+        comment.body = body
+        comment.edited_at = timezone.now()
+        comment.save(update_fields=["body", "edited_at"])
+    return comment
+
+
+@transaction.atomic
+def comment_delete(*, actor: User | None, comment_id: int) -> None:
+    """Delete a comment. Its place stays, empty, while it has replies; empty ancestors left without any go too.
+
+    Raises DomainError UNAUTHENTICATED, NOT_FOUND or FORBIDDEN.
+    """
+    actor = signed_in(actor)
+    comment = _locked(actor, comment_id)
+    if not can_delete_comment(actor, comment):
+        raise forbidden("Only its author may delete this comment.")
+    remove(comment)
+
+
+def remove(comment: Comment) -> None:
+    """The deletion itself, for a caller that holds the post's lock."""
+    if comment.replies.exists():
+        comment.body, comment.deleted_at = "", timezone.now()
+        comment.save(update_fields=["body", "deleted_at"])
+        return
+    doomed: Comment | None = comment
+    while doomed is not None:
+        parent = doomed.parent
+        doomed.delete()
+        is_empty = parent is not None and parent.deleted_at is not None and not parent.replies.exists()
+        doomed = parent if is_empty else None
+
+
+def lock_post(posts: QuerySet[Post]) -> Post | None:
+    """The one post in `posts`, its row locked until the transaction ends."""
+    return posts.only("status").select_for_update(of=("self",), no_key=True).first()
+
+
+def _locked(actor: User, comment_id: int) -> Comment:
+    """The comment, its thread locked; a deleted one counts as missing."""
+    visible = visible_to(actor).filter(pk=comment_id, deleted_at=None)
+    if lock_post(Post.objects.filter(pk__in=visible.values("post_id"))) is None:
+        raise not_found("Comment", "id")
+    comment = visible.first()
+    if comment is None:
+        raise not_found("Comment", "id")
+    return comment
+
+
+def _parent(parent_id: int, post: Post) -> Comment:
+    parent = Comment.objects.filter(pk=parent_id).first()
+    if parent is None or parent.post_id != post.pk:
+        raise DomainError(ErrorCode.INVALID, "There is no such comment on this post.", "parent_id")
+    if parent.deleted_at is not None:
+        raise DomainError(ErrorCode.CONFLICT, "This comment has been deleted.", "parent_id")
+    if parent.depth >= DEPTH_MAX:
+        raise DomainError(ErrorCode.INVALID, f"Replies go at most {DEPTH_MAX} deep.", "parent_id")
+    return parent
