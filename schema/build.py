@@ -1,0 +1,62 @@
+"""Strawberry's schema with the settings of this API."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import strawberry
+from django.conf import settings
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    Undefined,
+)
+from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRule
+from strawberry.extensions import AddValidationRules, MaxTokensLimiter
+from strawberry.types import ExecutionContext
+
+from schema.cost import CostLimit
+from schema.limits import LimitsRule, NamedOperationOnly
+from schema.scalars import CONFIG
+
+
+class Schema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Nothing: `schema.errors.format_errors` logs what is unexpected, once and with its request."""
+
+
+def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
+    """The executable schema. The limits of GRAPHQL_MAX_* and GRAPHQL_INTROSPECTION hold for each request."""
+    rules: list[type[ASTValidationRule]] = [LimitsRule]
+    if not settings.GRAPHQL_INTROSPECTION:
+        rules.append(NoSchemaIntrospectionCustomRule)
+    schema = Schema(
+        query=query,
+        mutation=mutation,
+        types=types,
+        config=CONFIG,
+        extensions=[
+            lambda: MaxTokensLimiter(max_token_count=settings.GRAPHQL_MAX_TOKENS),
+            lambda: AddValidationRules(rules),
+            NamedOperationOnly,
+            CostLimit,
+        ],
+    )
+    _drop_null_defaults(schema)
+    return schema
+
+
+def _drop_null_defaults(schema: Schema) -> None:
+    """`first: Int` instead of `first: Int = null`: a Python default of None says no more than "may be left out"."""
+    for graphql_type in schema._schema.type_map.values():  # noqa: SLF001  (graphql-core's schema has no other name)
+        if isinstance(graphql_type, GraphQLInputObjectType):
+            optional: list[GraphQLInputField | GraphQLArgument] = list(graphql_type.fields.values())
+        elif isinstance(graphql_type, GraphQLObjectType):
+            optional = [argument for field in graphql_type.fields.values() for argument in field.args.values()]
+        else:
+            continue
+        for value in optional:
+            if value.default_value is None:
+                value.default_value = Undefined

@@ -1,0 +1,79 @@
+"""`batch_field`: a field that is resolved once for all objects of a level.
+
+A batch resolver takes a list of parents and gives a list of values, one for each parent and in their order. A value
+may be an exception, which then fails that parent's field alone:
+
+    async def authors(posts: Sequence[Post], info: Info) -> list[User | None]: ...
+
+    class PostType:
+        author: UserType = batch_field(authors, description="Who wrote it.")
+
+Under graphql-core, which resolves object by object, the parents of a level are gathered again by `Levels`.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import strawberry
+from strawberry.types.field import StrawberryField
+
+from schema.engine.levels import WrongNumberOfValues
+
+BatchResolver = Callable[..., Any]
+
+
+class BatchField(StrawberryField):
+    """A Strawberry field that knows its batch resolver. Made by `batch_field`."""
+
+    batch_resolver: BatchResolver
+
+
+def batch_field(resolver: BatchResolver, *, description: str, deprecation_reason: str | None = None) -> Any:
+    """A field for a type's class body, typed by its annotation there and resolved by `resolver`.
+
+    `resolver(parents, info, **arguments)` may be a coroutine function or a plain one; the parameters after `info`
+    become the field's arguments.
+    """
+    field = BatchField(
+        python_name=None,
+        description=description,
+        deprecation_reason=deprecation_reason,
+        base_resolver=None,
+    )
+    field.batch_resolver = resolver
+    return field(_one_by_one(resolver))
+
+
+def _one_by_one(resolver: BatchResolver) -> Callable[..., Any]:
+    """The resolver for one parent that an executor without levels calls."""
+    parameters = list(inspect.signature(resolver).parameters.values())
+    arguments = parameters[2:]
+
+    if inspect.iscoroutinefunction(resolver):
+
+        def resolve(root: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
+            return info.context.levels.load(resolver, root, info, kwargs)
+
+    else:
+
+        def resolve(root: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
+            values: Sequence[Any] = resolver([root], info, **kwargs)
+            if len(values) != 1:
+                raise WrongNumberOfValues(resolver, 1, len(values))
+            if isinstance(values[0], Exception):
+                raise values[0]
+            return values[0]
+
+    # Strawberry reads names, arguments and types off the signature, and looks annotations up in the module.
+    resolve.__name__ = getattr(resolver, "__name__", "resolve")
+    resolve.__module__ = resolver.__module__
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = [
+        inspect.Parameter("root", keyword, annotation=Any),
+        inspect.Parameter("info", keyword, annotation=strawberry.Info),
+        *arguments,
+    ]
+    resolve.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    resolve.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
+    return resolve

@@ -1,0 +1,62 @@
+"""How a slice turns a Django model into a type of the API, and adds fields to the types of slices below it."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, dataclass_transform
+
+import strawberry
+import strawberry_django
+from django.db.models import Model
+from strawberry import UNSET
+from strawberry.types import get_object_definition
+from strawberry_django.fields.field import StrawberryDjangoField
+
+from schema.engine import batch_field
+from schema.relay import global_id
+
+T = TypeVar("T", bound=type)
+
+
+class Column(StrawberryDjangoField):
+    """A field that is an attribute of its row, read without strawberry-django's look at what it may have to load.
+
+    Loading is what batch fields are for: a type has no other fields.
+    """
+
+    @property
+    def is_basic_field(self) -> bool:
+        return self.base_resolver is None and not self.extensions
+
+
+@strawberry.interface(description="Anything that has an id of its own, and that `node` can find.")
+class Node:
+    id: strawberry.ID = batch_field(
+        lambda rows, info: [global_id(row._meta.object_name, row.pk) for row in rows],
+        description="Opaque, unique in this API, and stable.",
+    )
+
+
+@dataclass_transform(kw_only_default=True)
+def model_type(model: type[Model], *, description: str) -> Callable[[T], T]:
+    """A node of the API named like `model`. Fields typed `auto` take type and description from the model's."""
+    return strawberry_django.type(model, name=model.__name__, field_cls=Column, description=description)
+
+
+def extend(target: type) -> Callable[[type], type]:
+    """Add the decorated class's fields to the API's type `target`, which belongs to a slice further down.
+
+    The slices import each other one way only, but a user's posts are a field of the user.
+    """
+
+    def decorate(extension: type) -> type:
+        fields = get_object_definition(strawberry.type(extension), strict=True).fields
+        get_object_definition(target, strict=True).fields.extend(fields)
+        return extension
+
+    return decorate
+
+
+def given(input: object, *, without: Iterable[str] = ()) -> dict[str, Any]:
+    """The fields of a Strawberry input as keyword arguments for a service."""
+    fields = get_object_definition(type(input), strict=True).fields
+    values = {field.python_name: getattr(input, field.python_name) for field in fields}
+    return {name: value for name, value in values.items() if value is not UNSET and name not in without}
