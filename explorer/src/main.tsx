@@ -1,0 +1,37 @@
+import "./workers";
+import { createLocalStorage } from "@graphiql/toolkit";
+import { GraphiQL } from "graphiql";
+import { createRoot } from "react-dom/client";
+import { fetcher } from "./fetcher";
+import { SessionBadge } from "./SessionBadge";
+import { tabs } from "./tabs";
+import "@graphiql/react/font/roboto.css";
+import "@graphiql/react/font/fira-code.css";
+import "@graphiql/react/style.css";
+import "@graphiql/plugin-doc-explorer/style.css";
+import "@graphiql/plugin-history/style.css";
+import "graphiql/graphiql.css";
+import "./explorer.css";
+
+// Other projects' explorers on the same localhost port must not leave their tabs here.
+const storage = createLocalStorage({ namespace: "broadside" });
+// GraphiQL takes the first tab's contents from here, and would open it without its variables.
+if (storage.getItem("graphiql:tabState") === null) {
+  storage.setItem("graphiql:query", tabs[0].query);
+  storage.setItem("graphiql:variables", tabs[0].variables);
+}
+
+createRoot(document.getElementById("explorer")!).render(
+  <GraphiQL
+    fetcher={fetcher}
+    storage={storage}
+    defaultTabs={[...tabs]}
+    defaultEditorToolsVisibility
+    shouldPersistHeaders
+  >
+    <GraphiQL.Logo>
+      <SessionBadge />
+      <span className="product">Broadside</span>
+    </GraphiQL.Logo>
+  </GraphiQL>,
+);
