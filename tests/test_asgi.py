@@ -1,0 +1,80 @@
+"""What lies beside the API: files, sockets, and requests that break off."""
+
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from config.asgi import application
+from tests.api import Api
+
+SENT = list[dict[str, Any]]
+
+
+async def call(scope: dict[str, Any], *received: dict[str, Any]) -> SENT:
+    """What the application sends for `scope` while it receives `received`."""
+    messages, sent = iter(received), SENT()
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application({"headers": [], "query_string": b"", "root_path": "", "scheme": "http", **scope}, receive, send)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/static/admin/css/base.css", 200),
+        ("GET", "/static/nope.css", 404),
+        ("GET", "/static/admin/", 404),
+        ("GET", "/static/%2e%2e/manage.py", 404),
+        ("GET", "/static/%00", 404),
+        ("POST", "/static/admin/css/base.css", 405),
+    ],
+)
+async def test_static_files_are_served_or_refused(api: Api, method: str, path: str, status: int) -> None:
+    assert (await api.client.request(method, path)).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/x", "/admin/", "/healthz", "/static/x", "/graphql/", "/graphql/explorer/"])
+async def test_a_websocket_is_closed_wherever_it_knocks(path: str) -> None:
+    scope = {"type": "websocket", "path": path, "raw_path": path.encode(), "subprotocols": []}
+    [message] = await call(scope, {"type": "websocket.connect"})
+    assert message["type"] == "websocket.close"
+
+
+async def test_a_client_that_hangs_up_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/graphql/",
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"50"), (b"host", b"testserver")],
+    }
+    half = {"type": "http.request", "body": b'{"q', "more_body": True}
+    with caplog.at_level(logging.INFO):
+        await call(scope, half, {"type": "http.disconnect"})
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+@pytest.mark.parametrize("path", ["/graphql/", "/graphql", "/static/admin/css/base.css", "/graphql/explorer/"])
+async def test_plain_http_is_sent_to_https_where_that_is_asked_for(api: Api, settings: Any, path: str) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    answer = await api.client.post(path, json={"query": "{ viewer { id } }"})
+    assert answer.status_code == 308
+    assert answer.headers["location"] == f"https://testserver{path}"
+
+    settings.TRUSTED_PROXIES = 1
+    forwarded = await api.client.get(path, headers={"X-Forwarded-Proto": "https"})
+    assert forwarded.status_code != 308
+
+
+async def test_a_proxy_that_is_not_trusted_cannot_vouch_for_https(api: Api, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    answer: httpx.Response = await api.client.get("/graphql/", headers={"X-Forwarded-Proto": "https"})
+    assert answer.status_code == 308
