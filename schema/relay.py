@@ -32,6 +32,8 @@ M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
 MAX_KEY = 2**63 - 1
+# Characters of a global id or cursor: far more than any has, so that a long one costs nothing to refuse.
+MAX_OPAQUE = 5_000
 DEFAULT_PAGE_SIZE = 20
 
 
@@ -42,6 +44,8 @@ def global_id(type_name: str, key: int) -> str:
 
 def parse_global_id(value: str) -> tuple[str, int]:
     """The type and the key that `global_id` was given. Raises BAD_USER_INPUT for anything that it never made."""
+    if len(value) > MAX_OPAQUE:
+        raise bad_input("This is not an id of this API.")
     try:
         type_name, _, digits = b64decode(value, validate=True).decode().partition(":")
         key = int(digits)
@@ -74,6 +78,8 @@ class Order:
 
     def read(self, cursor: str) -> tuple[Any, int]:
         """The order key and the id in `cursor`. Raises BAD_USER_INPUT unless this order made it."""
+        if len(cursor) > MAX_OPAQUE:
+            raise bad_input("This cursor is damaged.")
         try:
             name, value, key = orjson.loads(urlsafe_b64decode(cursor.encode("ascii")))
             if name == self.name and type(key) is int and 0 < key <= MAX_KEY:

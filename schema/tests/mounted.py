@@ -14,6 +14,9 @@ from schema.build import build_schema
 from schema.endpoint import GraphQLEndpoint, Identify
 from tests.api import Api
 
+# An advisory lock: its number means nothing.
+LOCK = 4711
+
 
 @strawberry.type
 class NoMutation:
@@ -31,10 +34,20 @@ class SlowQuery:
         await sync_to_async(sleep_in_the_database)(seconds)
         return "done"
 
+    @strawberry.field
+    async def locked(self) -> str:
+        await sync_to_async(wait_for_the_lock)()
+        return "done"
+
 
 def sleep_in_the_database(seconds: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
+
+
+def wait_for_the_lock() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
 async def nobody(scope: MutableMapping[str, Any]) -> tuple[None, None]:

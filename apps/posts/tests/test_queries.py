@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from apps.posts.models import Post, PostStatus, Tag
+from apps.posts.models import TITLE_MAX, Post, PostStatus, Tag
 from apps.users.models import User
 from tests.api import Api
 from tests.make import START, Make, gid, make_post, make_tag, make_user
@@ -174,6 +174,16 @@ async def test_a_date_in_any_offset_is_the_same_moment(api: Api, make: Make, dat
 @pytest.mark.parametrize("year", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
 async def test_the_first_and_the_last_moment_are_fit_for_filters(api: Api, year: str) -> None:
     assert await found(api, publishedAfter=year, publishedBefore=year) == []
+
+
+async def test_the_cursor_of_the_longest_title_is_taken(api: Api, make: Make) -> None:
+    first = await make.post(title="\U0001f600" * TITLE_MAX)
+    second = await make.post(title="\U0001f601" * TITLE_MAX)
+    page = "posts(first: 1, after: $after, orderBy: TITLE) { nodes { id } pageInfo { endCursor } }"
+    query = f"query($after: String) {{ {page} }}"
+    posts = (await api(query)).data["posts"]
+    assert posts["nodes"] == [{"id": gid(first)}]
+    assert (await api(query, after=posts["pageInfo"]["endCursor"])).data["posts"]["nodes"] == [{"id": gid(second)}]
 
 
 @dataclass(frozen=True)
