@@ -109,6 +109,13 @@ def dev(project: Path, port: int) -> Iterator[Dev]:
         running.kill()
 
 
+def wait_for_the_end_of(family: list[psutil.Process]) -> None:
+    def left() -> list[psutil.Process]:
+        return [process for process in family if is_running(process.pid)]
+
+    wait_until(lambda: not left(), otherwise=lambda: [process.cmdline() for process in left()])
+
+
 def status_of(port: int, path: str) -> int:
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -143,7 +150,7 @@ def test_ctrl_c_ends_everything_that_make_run_started(project: Path, port: int, 
     assert dev.wait() == 0
     assert "Traceback" not in dev.output
     assert dev.output.endswith("Stopped.\n")
-    wait_until(lambda: not any(is_running(process.pid) for process in family))
+    wait_for_the_end_of(family)
     assert not (project / "var" / "postgres" / "cluster" / "postmaster.pid").exists()
 
 
@@ -154,7 +161,7 @@ def test_kill_9_leaves_no_process_either(dev: Dev) -> None:
 
     dev.process.kill()
 
-    wait_until(lambda: not any(is_running(process.pid) for process in family))
+    wait_for_the_end_of(family)
 
 
 def test_commands_share_the_database_of_make_run_and_leave_it_running(project: Path, port: int, dev: Dev) -> None:
@@ -180,7 +187,7 @@ def test_a_child_that_dies_takes_the_rest_down_and_is_named(dev: Dev) -> None:
 
     assert dev.wait() == 1
     assert "web ended with exit code -9" in dev.output
-    wait_until(lambda: not any(is_running(process.pid) for process in family))
+    wait_for_the_end_of(family)
 
 
 def test_commands_start_the_database_when_nobody_else_does(project: Path) -> None:

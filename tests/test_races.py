@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import httpx
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 
 from apps.comments.models import Comment
-from apps.core.db import connection_scope
+from apps.core.db import connection_scope, conninfo
 from apps.posts.models import Post
 from apps.users.models import RefreshToken, Session, User
 from tests.api import Api
@@ -239,3 +241,30 @@ async def test_a_sign_in_with_the_old_password_does_not_outlive_its_change(api: 
                 headers={"Authorization": f"Bearer {payload['accessToken']}"},
             )
             assert response.status_code == 401
+
+
+class OvertakenHasher(MD5PasswordHasher):
+    """A real hasher that takes its time: meanwhile the owner sets a new password."""
+
+    algorithm = "overtaken"
+    NEW = "what the owner has chosen"
+
+    def verify(self, password: str, encoded: str) -> bool:
+        change = "UPDATE users_user SET password = %s WHERE password = %s"
+        with psycopg.connect(conninfo(), autocommit=True) as owner:
+            owner.execute(change, [make_password(self.NEW), encoded])
+        return super().verify(password, encoded)
+
+
+async def test_an_outdated_hash_that_is_renewed_does_not_undo_a_change_of_password(api: Api, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+        "tests.test_races.OvertakenHasher",
+    ]
+    user = await orm(make_user)
+    await orm(User.objects.filter(pk=user.pk).update, password=make_password(PASSWORD, hasher="overtaken"))
+
+    payload = await send(api, "login", email=user.email, password=PASSWORD)
+
+    assert outcomes([payload]) == {"INVALID_CREDENTIALS": 1}
+    assert (await orm(User.objects.get, pk=user.pk)).check_password(OvertakenHasher.NEW)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Return as soon as `condition` holds; fail when it does not within `seconds`."""
+def wait_until(
+    condition: Callable[[], bool], seconds: float = 60, otherwise: Callable[[], object] = lambda: None
+) -> None:
+    """Return as soon as `condition` holds; fail, showing `otherwise()`, when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "this did not become true in time"
+        assert time.monotonic() < deadline, f"this did not become true in time: {otherwise()}"
         time.sleep(0.01)
 
 

@@ -7,7 +7,7 @@ from django.core.validators import validate_email
 
 from apps.core.errors import DomainError, ErrorCode
 
-MAX_LENGTH = 254
+EMAIL_MAX = 254
 
 
 def normalize_email(value: str) -> str:
@@ -21,14 +21,16 @@ def normalize_email(value: str) -> str:
     value = value.strip()
     if not value:
         raise DomainError(ErrorCode.REQUIRED, "Must not be blank.", "email")
-    # What is too long is not even looked at: IDNA takes its time over a megabyte.
-    local, _, domain = value[: MAX_LENGTH + 1].rpartition("@")
-    domain = unicodedata.normalize("NFC", domain)
+    refusal = DomainError(ErrorCode.INVALID, "Must be an e-mail address.", "email")
+    local, _, domain = value.rpartition("@")
+    # What is too long is not looked at: IDNA takes its time over a megabyte.
+    if len(value) > EMAIL_MAX or not local.isascii():
+        raise refusal
     try:
-        address = f"{local}@{domain.encode('idna').decode('ascii')}".lower()
+        address = f"{local}@{unicodedata.normalize('NFC', domain).encode('idna').decode('ascii')}".lower()
         validate_email(address)
     except (UnicodeError, ValidationError):
-        address = ""
-    if not address or not local.isascii() or len(address) > MAX_LENGTH or len(value) > MAX_LENGTH:
-        raise DomainError(ErrorCode.INVALID, "Must be an e-mail address.", "email")
+        raise refusal from None
+    if len(address) > EMAIL_MAX:
+        raise refusal
     return address

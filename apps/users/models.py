@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
@@ -10,7 +11,7 @@ from django.db.models.functions import Concat, Length, Lower
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
 
-from apps.users.emails import MAX_LENGTH
+from apps.users.emails import EMAIL_MAX
 from apps.users.managers import UserManager
 
 NAME_MAX = 100
@@ -21,7 +22,7 @@ USER_AGENT_MAX = 255
 class User(AbstractBaseUser, PermissionsMixin):
     """An account, and the public profile of a person who writes or comments."""
 
-    email = models.EmailField(max_length=MAX_LENGTH, unique=True, help_text="In lower case; the name to sign in with.")
+    email = models.EmailField(max_length=EMAIL_MAX, unique=True, help_text="In lower case; the name to sign in with.")
     email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     first_name = models.CharField(max_length=NAME_MAX, help_text="Given name.")
     last_name = models.CharField(max_length=NAME_MAX, blank=True, help_text="Family name; may be empty.")
@@ -53,6 +54,19 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def check_password(self, raw_password: str) -> bool:
+        """Whether it is the user's. An outdated hash of it is renewed, by a second statement.
+
+        Django's own renewal would bring an old password back when it was changed during the check.
+        """
+        found = self.password
+
+        def renew(raw_password: str) -> None:
+            self.password = hashers.make_password(raw_password)
+            User.objects.filter(pk=self.pk, password=found).update(password=self.password)
+
+        return hashers.check_password(raw_password, found, renew)
 
     def get_full_name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()

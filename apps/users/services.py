@@ -127,9 +127,16 @@ def _renew(digest: bytes) -> Tokens | DomainError:
         return DomainError(ErrorCode.ACCOUNT_DISABLED, "This account is locked.")
     token.spent_at = now
     token.save(update_fields=["spent_at"])
-    return _mint(token.session, now) or refusal
+    session = token.session
+    session.expires_at = now + settings.JWT_REFRESH_LIFETIME
+    alive = Session.objects.filter(pk=session.pk, revoked_at=None)
+    # Revoked since it was read: by a sign-out, or by a new password.
+    if not alive.update(last_used_at=now, expires_at=session.expires_at):
+        return refusal
+    return _mint(session, now)
 
 
+@transaction.atomic
 def session_end(*, refresh_token: str) -> None:
     """Sign out: the session of the token ends, and its access tokens with it. Twice is as good as once.
 
@@ -147,7 +154,7 @@ def password_change(
 ) -> Tokens:
     """Set a new password. All sessions end, and a new one starts for the caller.
 
-    Locks the user. Raises DomainError UNAUTHENTICATED, INVALID_CREDENTIALS or PASSWORD_TOO_WEAK.
+    Locks the user. Raises DomainError UNAUTHENTICATED, INVALID_CREDENTIALS, INVALID or PASSWORD_TOO_WEAK.
     """
     user = User.objects.select_for_update(no_key=True).get(pk=signed_in(actor).pk)
     if len(current_password) > PASSWORD_MAX or not user.check_password(current_password):
@@ -162,7 +169,10 @@ def password_change(
 def profile_update(
     *, actor: User | None, first_name: str | None = None, last_name: str | None = None, bio: str | None = None
 ) -> User:
-    """Change what is given; None leaves a field as it is. Raises DomainError UNAUTHENTICATED, REQUIRED or INVALID."""
+    """Change what is given; None leaves a field as it is.
+
+    Locks the user. Raises DomainError UNAUTHENTICATED, REQUIRED or INVALID.
+    """
     user = User.objects.select_for_update(no_key=True).get(pk=signed_in(actor).pk)
     form = Form()
     if first_name is not None:
@@ -195,21 +205,18 @@ def _user_with_address(email: str) -> User | None:
 def _new_session(user: User, ip: str | None, user_agent: str) -> Tokens:
     now = timezone.now()
     session = Session.objects.create(
-        user=user, created_at=now, expires_at=now, ip=ip, user_agent=user_agent[:USER_AGENT_MAX]
+        user=user,
+        created_at=now,
+        last_used_at=now,
+        expires_at=now + settings.JWT_REFRESH_LIFETIME,
+        ip=ip,
+        user_agent=user_agent[:USER_AGENT_MAX],
     )
-    minted = _mint(session, now)
-    if minted is None:
-        raise RuntimeError("a session that is not committed yet was revoked")
-    return minted
+    return _mint(session, now)
 
 
-def _mint(session: Session, now: datetime) -> Tokens | None:
-    """The session's next tokens, or None when it has been revoked meanwhile."""
-    expires_at = now + settings.JWT_REFRESH_LIFETIME
-    alive = Session.objects.filter(pk=session.pk, revoked_at=None).update(last_used_at=now, expires_at=expires_at)
-    if not alive:
-        return None
+def _mint(session: Session, now: datetime) -> Tokens:
     refresh_token, digest = tokens.new_refresh()
-    RefreshToken.objects.create(session=session, digest=digest, expires_at=expires_at)
+    RefreshToken.objects.create(session=session, digest=digest, expires_at=session.expires_at)
     access_token, access_expires_at = tokens.issue_access(session.user_id, session.pk, now)
-    return Tokens(session.user, session.pk, access_token, access_expires_at, refresh_token, expires_at)
+    return Tokens(session.user, session.pk, access_token, access_expires_at, refresh_token, session.expires_at)
