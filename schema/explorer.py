@@ -11,7 +11,6 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 PAGE_HEADERS = {
     # Monaco writes <style> elements and style attributes at run time; everything else is a file of ours.
@@ -56,6 +55,7 @@ BUILDING = """<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="2">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <title>Broadside explorer: being built</title>
 <style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 20vh auto }</style>
 </head>
@@ -86,9 +86,6 @@ def assets(dist: Path) -> ASGIApp:
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await WebSocketClose()(scope, receive, send)
-            return
         await _respond(dist, scope)(scope, receive, send)
 
     return app

@@ -1,6 +1,8 @@
 import "./workers";
+import { useGraphiQL } from "@graphiql/react";
 import { createLocalStorage } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
+import { useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { fetcher } from "./fetcher";
 import { SessionBadge } from "./SessionBadge";
@@ -21,7 +23,21 @@ if (storage.getItem("graphiql:tabState") === null) {
   storage.setItem("graphiql:variables", tabs[0].variables);
 }
 
-createRoot(document.getElementById("explorer")!).render(
+const container = document.getElementById("explorer")!;
+container.inert = true;
+
+/** Before its editors are mounted, GraphiQL sends nothing when told to run, and shows no other tab's operation. */
+function UsableOnceMounted() {
+  const mounted = useGraphiQL((store) =>
+    Boolean(store.queryEditor && store.variableEditor && store.headerEditor && store.responseEditor),
+  );
+  useEffect(() => {
+    container.inert = !mounted;
+  }, [mounted]);
+  return null;
+}
+
+createRoot(container).render(
   <GraphiQL
     fetcher={fetcher}
     storage={storage}
@@ -33,5 +49,6 @@ createRoot(document.getElementById("explorer")!).render(
       <SessionBadge />
       <span className="product">Broadside</span>
     </GraphiQL.Logo>
+    <UsableOnceMounted />
   </GraphiQL>,
 );

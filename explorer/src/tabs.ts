@@ -100,11 +100,9 @@ mutation WritePost($input: CreatePostInput!) {
 };
 
 const addComment = {
-  query: `# A comment needs the id of its post:
-# 1. Run NewestPost. The pink button lets you choose;
-#    Ctrl-Enter runs the operation at the cursor.
-# 2. Copy its "id" into "postId" below.
-# 3. Run AddComment. It needs you to be signed in.
+  query: `# Sign in first. "postId" below is the first post
+# of the demo author; any other post's "id" will do,
+# such as the one that WritePost answers with.
 
 mutation AddComment($input: AddCommentInput!) {
   addComment(input: $input) {
@@ -127,17 +125,9 @@ mutation AddComment($input: AddCommentInput!) {
     }
   }
 }
-
-query NewestPost {
-  posts(first: 1, filter: { status: PUBLISHED }) {
-    nodes {
-      id
-      title
-    }
-  }
-}
 `,
-  variables: pretty({ input: { postId: "paste the id here", body: "First!" } }),
+  // The demo data's first post, which is always published: Post:1 in base64.
+  variables: pretty({ input: { postId: btoa("Post:1"), body: "Commented from the explorer." } }),
 };
 
 export const tabs = [signIn, nestedFeed, writePost, addComment] as const;
