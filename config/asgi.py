@@ -16,6 +16,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware  # noqa: E402
 from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
 from starlette.responses import RedirectResponse  # noqa: E402
 from starlette.staticfiles import StaticFiles  # noqa: E402
+from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 from starlette.websockets import WebSocketClose  # noqa: E402
 
 from apps.core.middleware import RequestIdMiddleware  # noqa: E402
@@ -27,28 +28,47 @@ from schema.root import schema  # noqa: E402
 
 EXPLORER_DIST = settings.BASE_DIR / "explorer" / "dist"
 
+# Django writes a host with all below it as ".example.com", Starlette as "*.example.com".
+HOSTS = [f"*{host}" if host.startswith(".") else host for host in settings.ALLOWED_HOSTS]
+
+
+def guarded(application: ASGIApp) -> ASGIApp:
+    """`application` for known hosts, and over https where SECURE_SSL_REDIRECT is on: as Django does for its own."""
+
+    async def over_https(scope: Scope, receive: Receive, send: Send) -> None:
+        if settings.SECURE_SSL_REDIRECT and _scheme(scope) != "https":
+            # The only answer to a request that has already sent its secrets in clear: not again like this.
+            redirect = RedirectResponse(URL(scope=scope).replace(scheme="https"), 308)
+            return await redirect(scope, receive, send)
+        return await application(scope, receive, send)
+
+    return TrustedHostMiddleware(over_https, HOSTS, www_redirect=False)
+
+
+def _scheme(scope: Scope) -> str:
+    """What the client used: behind proxies, what the first of them has seen."""
+    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"") if settings.TRUSTED_PROXIES else b""
+    return forwarded.decode("latin-1").split(",")[0].strip() or scope["scheme"]
+
+
 # Mounted beside Django's handler on purpose: its middleware costs a request thread hops, and a stream a connection.
-graphql_endpoint = JWTMiddleware(
-    GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)
+graphql_endpoint = guarded(
+    CORSMiddleware(
+        JWTMiddleware(GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)),
+        allow_origins=settings.CORS_ALLOWED_ORIGINS,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+        expose_headers=["X-Request-ID"],
+    )
 )
-graphql_application = CORSMiddleware(
-    # Django writes a host with all below it as ".example.com", Starlette as "*.example.com".
-    TrustedHostMiddleware(
-        graphql_endpoint,
-        [f"*{host}" if host.startswith(".") else host for host in settings.ALLOWED_HOSTS],
-        www_redirect=False,
-    ),
-    allow_origins=settings.CORS_ALLOWED_ORIGINS,
-    allow_methods=["GET", "POST"],
-    allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-    expose_headers=["X-Request-ID"],
-)
-explorer_assets = assets(EXPLORER_DIST)
+explorer_assets = guarded(assets(EXPLORER_DIST))
 # What `collectstatic` has gathered; in development the admin's own files, where they are installed.
-static_files = ExceptionMiddleware(
-    StaticFiles(directory=settings.STATIC_ROOT, check_dir=False)
-    if settings.STATIC_ROOT
-    else StaticFiles(packages=[("django.contrib.admin", "static")])
+static_files = guarded(
+    ExceptionMiddleware(
+        StaticFiles(directory=settings.STATIC_ROOT, check_dir=False)
+        if settings.STATIC_ROOT
+        else StaticFiles(packages=[("django.contrib.admin", "static")])
+    )
 )
 
 
@@ -57,11 +77,8 @@ async def route(scope: Any, receive: Any, send: Any) -> None:
         await _lifespan(receive, send)
     elif scope["type"] == "websocket":
         await WebSocketClose()(scope, receive, send)
-    elif _has_to_be_https(scope):
-        # The only answer to a request that has already sent its secrets in clear: not again like this.
-        await RedirectResponse(URL(scope=scope).replace(scheme="https"), 308)(scope, receive, send)
     elif scope["path"] in {"/graphql", "/graphql/"}:
-        await graphql_application(scope, receive, send)
+        await graphql_endpoint(scope, receive, send)
     elif scope["path"].startswith("/graphql/explorer/") and settings.GRAPHQL_GRAPHIQL:
         await explorer_assets(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL) and "\x00" not in scope["path"]:
@@ -69,14 +86,6 @@ async def route(scope: Any, receive: Any, send: Any) -> None:
         await static_files({**scope, "root_path": root_path}, receive, send)
     else:
         await django_application(scope, receive, send)
-
-
-def _has_to_be_https(scope: Any) -> bool:
-    """Django does the same for what it answers; the branches beside it would go without."""
-    if not settings.SECURE_SSL_REDIRECT or not scope["path"].startswith(("/graphql", settings.STATIC_URL)):
-        return False
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"") if settings.TRUSTED_PROXIES else b""
-    return (forwarded.decode("latin-1") or scope["scheme"]) != "https"
 
 
 async def _lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:

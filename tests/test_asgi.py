@@ -69,9 +69,10 @@ async def test_plain_http_is_sent_to_https_where_that_is_asked_for(api: Api, set
     assert answer.status_code == 308
     assert answer.headers["location"] == f"https://testserver{path}"
 
-    settings.TRUSTED_PROXIES = 1
-    forwarded = await api.client.get(path, headers={"X-Forwarded-Proto": "https"})
-    assert forwarded.status_code != 308
+    for proxies, forwarded in [(1, "https"), (2, "https, http")]:
+        settings.TRUSTED_PROXIES = proxies
+        answer = await api.client.get(path, headers={"X-Forwarded-Proto": forwarded})
+        assert answer.status_code != 308
 
 
 async def test_a_proxy_that_is_not_trusted_cannot_vouch_for_https(api: Api, settings: Any) -> None:
