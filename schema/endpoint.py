@@ -40,6 +40,7 @@ from schema.errors import (
 logger = logging.getLogger("broadside.operation")
 
 NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
+UNWANTED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE)
 RESPONSE_JSON = "application/graphql-response+json"
 METHOD_NOT_ALLOWED = 405
 
@@ -135,11 +136,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         viewer, session_id = await self._identify(request.scope)
         return Context(request.scope["request_id"], viewer, session_id, _client(request))
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        data = await super().parse_http_body(request)
-        if isinstance(data.operation_name if isinstance(data, GraphQLRequestData) else None, str | None):
-            return data
-        raise bad_input("`operationName` must be a string or null.")
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        """The operation that a request carries, as GraphQL over HTTP has it. Raises BAD_USER_INPUT."""
+        sent = _sent_in_url(request) if request.method == "GET" else await _sent_in_body(request)
+        for name, kind in (("query", str), ("operationName", str), ("variables", dict), ("extensions", dict)):
+            if not isinstance(sent.get(name), kind | None):
+                raise bad_input(f"`{name}` must be {'a string' if kind is str else 'an object'} or null.")
+        return GraphQLRequestData(
+            sent.get("query"), sent.get("variables"), sent.get("operationName"), sent.get("extensions")
+        )
 
     async def execute_single(
         self,
@@ -160,21 +165,19 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def process_result(self, request: Request, result: ExecutionResult) -> Any:
         """The response's body: without `data` when the operation was refused before it started, as the spec has it."""
+        executed, found = not isinstance(result, PreExecutionError), result.errors or []
         # graphql-core refuses variables after Strawberry has said that execution began; no field has a path then.
-        refused = isinstance(result, PreExecutionError) or (
-            result.data is None and bool(result.errors) and not any(error.path for error in result.errors or ())
-        )
+        refused = not executed or (result.data is None and found != [] and not any(error.path for error in found))
         trace: Trace = request.state.trace
         body: dict[str, Any] = {}
-        if result.errors:
-            executed = not isinstance(result, PreExecutionError)
-            errors = format_errors(result.errors, executed=executed, request_id=request.scope["request_id"])
+        if found:
+            errors = format_errors(found, executed=executed, request_id=request.scope["request_id"])
             body["errors"] = errors
             trace.code = errors[0]["extensions"]["code"]
         if not refused:
             _check_size(result.data, settings.GRAPHQL_MAX_RESPONSE_BYTES)
             body["data"] = result.data
-        if RESPONSE_JSON in request.headers.get("accept", ""):
+        if _accepts(request, RESPONSE_JSON):
             trace.media_type, trace.status = RESPONSE_JSON, 400 if refused else 200
         return body
 
@@ -184,17 +187,43 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def render_graphql_ide(self, request: Request) -> Response:
         return explorer.page(self._explorer_dist)
 
-    def decode_json(self, data: str | bytes) -> object:
-        try:
-            decoded = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise bad_input("The request's body is not JSON.") from None
-        if not isinstance(decoded, dict | list):
-            raise bad_input("The request's body must be a JSON object.")
-        return decoded
-
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
+
+
+def _sent_in_url(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+    # An HTML form sends what was left empty.
+    sent: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
+    for name in sent.keys() & {"variables", "extensions"}:
+        try:
+            sent[name] = orjson.loads(sent[name])
+        except orjson.JSONDecodeError:
+            raise bad_input(f"`{name}` is not JSON.") from None
+    return sent
+
+
+async def _sent_in_body(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+    if _media_type(request.content_type or "") != "application/json":
+        raise bad_input("The request's `Content-Type` must be application/json.")
+    try:
+        sent = orjson.loads(await request.get_body())
+    except orjson.JSONDecodeError:
+        raise bad_input("The request's body is not JSON.") from None
+    if isinstance(sent, list):
+        raise bad_input("Send one operation a request: batches are not taken.")
+    if not isinstance(sent, dict):
+        raise bad_input("The request's body must be a JSON object.")
+    return sent
+
+
+def _media_type(value: str) -> str:
+    return value.partition(";")[0].strip().lower()
+
+
+def _accepts(request: Request, media_type: str) -> bool:
+    """Whether the client names `media_type` in `Accept`, and not as one that it does not want (`q=0`)."""
+    ranges = request.headers.get("accept", "").split(",")
+    return any(_media_type(range) == media_type and not UNWANTED.search(range) for range in ranges)
 
 
 def _operation_name(data: GraphQLRequestData) -> str:
@@ -234,7 +263,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 
 def _check_size(data: Any, limit: int) -> None:
-    """Raise QUERY_TOO_COMPLEX when the texts in `data` alone have more than `limit` characters.
+    """Raise QUERY_TOO_COMPLEX when the texts in `data` alone have more than `limit` bytes.
 
     A row is loaded once however often it is selected, so only the answer would be that large: it is not written.
     """
@@ -242,21 +271,23 @@ def _check_size(data: Any, limit: int) -> None:
     while pending:
         value = pending.pop()
         if isinstance(value, str):
-            size += len(value)
+            size += len(value) if value.isascii() else len(value.encode())
         elif isinstance(value, dict):
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
     if size > limit:
-        message = f"The answer would be too large: {size:,} characters of text, at most {limit:,}. Ask for less."
+        message = f"The answer would be too large: {size:,} bytes of text, at most {limit:,}. Ask for less."
         raise RequestError(RequestErrorCode.QUERY_TOO_COMPLEX, message)
 
 
 def _refusal(request: Request, code: RequestErrorCode, message: str, status: int | None = None) -> Response:
     """The answer to a request that has no result at all."""
     request.state.trace.code = code.value
-    body = {"errors": [error_entry(code, message, request.scope["request_id"])]}
+    entry = error_entry(code, message, request.scope["request_id"])
+    status = entry["extensions"]["status"] = status or code.status
     headers = {"WWW-Authenticate": "Bearer"} if code is RequestErrorCode.UNAUTHENTICATED else {}
     if status == METHOD_NOT_ALLOWED:
         headers = {"Allow": "GET, POST"}
-    return Response(orjson.dumps(body), status or code.status, headers, "application/json")
+    media_type = RESPONSE_JSON if _accepts(request, RESPONSE_JSON) else "application/json"
+    return Response(orjson.dumps({"errors": [entry]}), status, headers, media_type)

@@ -1,14 +1,15 @@
 """Top-level errors: what a client reads in `errors[].extensions`, and what stays in the log."""
 
 import logging
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from graphql import GraphQLError, GraphQLSyntaxError
 from graphql.validation.validate import ValidationAbortedError
 
+from apps.core.db import DATABASE_UNAVAILABLE
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
 from apps.core.text import is_storable
 
@@ -61,8 +62,8 @@ MASKS = {
     RequestErrorCode.SERVICE_UNAVAILABLE: "The service is not available right now. Try again in a moment.",
 }
 
-# Django's names for a database that is gone, a pool that is exhausted, a deadlock: trying again may help.
-DatabaseUnavailable = (OperationalError, InterfaceError)
+# Where graphql-core goes on to quote what was sent, in Python's spelling: it may be a whole input, password included.
+_QUOTED_VALUE = re.compile(r"( represent [^:]*value|[,;]? found| Found): .*", re.DOTALL)
 
 
 class RequestError(Exception):
@@ -80,8 +81,10 @@ def bad_input(message: str) -> RequestError:
 def searchable(name: str, value: str | None) -> str:
     """`value` of the argument `name`, fit for a comparison in the database. Raises BAD_USER_INPUT."""
     value = (value or "").strip()
-    if len(value) > SEARCH_MAX or not is_storable(value):
-        raise bad_input(f"`{name}` must be text of at most {SEARCH_MAX} characters.")
+    if len(value) > SEARCH_MAX:
+        raise bad_input(f"`{name}` must have at most {SEARCH_MAX} characters.")
+    if not is_storable(value):
+        raise bad_input(f"`{name}` contains characters that cannot be stored.")
     return value
 
 
@@ -107,7 +110,7 @@ def code_of(error: GraphQLError, *, executed: bool) -> RequestErrorCode:
         cause = cause.errors[0]
     if isinstance(cause, DomainError):
         return _DOMAIN_CODES.get(cause.code, RequestErrorCode.BAD_USER_INPUT)
-    if isinstance(cause, DatabaseUnavailable):
+    if isinstance(cause, DATABASE_UNAVAILABLE):
         return RequestErrorCode.SERVICE_UNAVAILABLE
     if isinstance(error, ValidationAbortedError):
         return RequestErrorCode.QUERY_TOO_COMPLEX
@@ -133,7 +136,7 @@ def root_cause(error: GraphQLError) -> Exception | None:
 def unexpected(error: Exception, where: str, request_id: str) -> RequestErrorCode:
     """Log what nobody expected, whole, and give the code under which its mask is shown."""
     logger.error("Unexpected error in %s", where, exc_info=error, extra={"request_id": request_id})
-    if isinstance(error, DatabaseUnavailable):
+    if isinstance(error, DATABASE_UNAVAILABLE):
         return RequestErrorCode.SERVICE_UNAVAILABLE
     return RequestErrorCode.INTERNAL
 
@@ -147,19 +150,14 @@ def format_errors(errors: Sequence[GraphQLError], *, executed: bool, request_id:
     logged: set[int] = set()
     for error in errors:
         code = code_of(error, executed=executed)
-        message = MASKS.get(code, error.message)[:MESSAGE_MAX]
+        message = MASKS.get(code) or _message(error)[:MESSAGE_MAX]
         cause = root_cause(error) or error
         if code in MASKS and id(cause) not in logged:
             logged.add(id(cause))
             unexpected(cause, ".".join(map(str, error.path or ())), request_id)
         if len(formatted) < ERRORS_MAX:
-            formatted.append({**location_of(error), **error_entry(code, message, request_id, _fields_of(error))})
+            formatted.append({**_location_of(error), **error_entry(code, message, request_id, _fields_of(error))})
     return formatted
-
-
-def location_of(error: GraphQLError) -> dict[str, Any]:
-    entry = error.formatted
-    return {key: entry[key] for key in ("path", "locations") if entry.get(key)}
 
 
 def error_entry(
@@ -176,3 +174,18 @@ def _fields_of(error: GraphQLError) -> list[str] | None:
     cause = root_cause(error)
     errors = cause.errors if isinstance(cause, DomainErrors) else [cause]
     return [error.field for error in errors if isinstance(error, DomainError) and error.field] or None
+
+
+def _message(error: GraphQLError) -> str:
+    if isinstance(root_cause(error), RequestError | DomainError | DomainErrors):
+        return error.message
+    found = _QUOTED_VALUE.search(error.message)
+    if found is None:
+        return error.message.replace("not to be None", "not to be null")
+    head = error.message[: found.start()] + (found[1] if found[1].startswith(" represent") else "")
+    return head if head.endswith("?") else f"{head}."
+
+
+def _location_of(error: GraphQLError) -> dict[str, Any]:
+    entry = error.formatted
+    return {key: entry[key] for key in ("path", "locations") if entry.get(key)}

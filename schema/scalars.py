@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.schema.config import StrawberryConfig
 
 
@@ -21,22 +21,28 @@ def moment(text: str) -> datetime:
         raise ValueError("the year is out of range") from None
 
 
-def _parse(value: object) -> datetime:
+def _parse(value: object, node: ValueNode | None = None) -> datetime:
     if isinstance(value, str):
         try:
             return moment(value)
         except ValueError:
             pass
-    raise GraphQLError("A DateTime has to be text like 2026-01-31T12:00:00Z, with its offset from UTC.")
+    raise GraphQLError("A DateTime has to be text like 2026-01-31T12:00:00Z, with its offset from UTC.", node)
+
+
+def _parse_literal(node: ValueNode, _variables: object = None) -> datetime:
+    return _parse(value_from_ast_untyped(node), node)
 
 
 CONFIG = StrawberryConfig(
     scalar_map={
         datetime: strawberry.scalar(
             name="DateTime",
-            description="A moment in ISO 8601 with its offset from UTC, like 2026-01-31T12:00:00Z.",
+            description="A moment in ISO 8601. Answers are in UTC, like 2026-01-31T12:00:00.123456+00:00, without a "
+            "fraction where it is zero. Inputs need an offset from UTC, any: `+01:00`, or `Z` for none.",
             serialize=datetime.isoformat,
             parse_value=_parse,
+            parse_literal=_parse_literal,
         )
     }
 )

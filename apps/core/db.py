@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 
 import psycopg
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
-from django.db import IntegrityError, close_old_connections, connections
+from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections, connections
 from psycopg.conninfo import make_conninfo
 
 LIBPQ_KEYS = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
+# A database that is gone, a pool that is exhausted, a deadlock: trying again may help.
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 
 
 @asynccontextmanager

@@ -108,7 +108,8 @@ async def test_an_operation_that_takes_too_long_is_cut(
         assert (answer.status, answer.codes) == (504, ["TIMEOUT"])
         assert "data" not in answer.body
         [line] = operations(caplog)
-        assert (line["msg"], line["code"]) == ("Slow", "TIMEOUT")
+        # Not its name, which a slow machine may not have come to in this time.
+        assert line["code"] == "TIMEOUT"
         assert (await api("{ fine }")).data == {"fine": "fine"}
 
         # The lock is still held: the client has not waited for the statement.

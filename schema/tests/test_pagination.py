@@ -233,6 +233,9 @@ async def test_a_page_lies_between_after_and_before(api: Api, scene: Scene, name
     last = await page(api, scene, listed, f"last: 3, {window}")
     assert ids(last) == whole[5:8]
     assert last["pageInfo"]["hasPreviousPage"]
+    for size in ("first: 6", "last: 6"):
+        all_between = (await page(api, scene, listed, f"{size}, {window}"))["pageInfo"]
+        assert (all_between["hasPreviousPage"], all_between["hasNextPage"]) == (True, True)
     empty = await page(api, scene, listed, f'after: "{cursors[4]}", before: "{cursors[5]}"')
     assert ids(empty) == []
     crossed = await page(api, scene, listed, f'after: "{cursors[8]}", before: "{cursors[1]}"')

@@ -7,8 +7,9 @@ import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
+from apps.core.db import DATABASE_UNAVAILABLE
 from apps.posts.services import posts_publish_due
 
 logger = logging.getLogger("broadside.publish_due")
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         while True:
             try:
                 published = posts_publish_due()
-            except (InterfaceError, OperationalError):
+            except DATABASE_UNAVAILABLE:
                 if every is None:
                     raise
                 logger.exception("The database does not answer; trying again in %s seconds.", every)
