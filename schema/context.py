@@ -33,8 +33,8 @@ class Context:
     batchers: Batchers = field(default_factory=Batchers)
     levels: Levels = field(default_factory=Levels)
 
-    def act_as(self, user: User, session_id: int) -> None:
-        """Go on as `user`, who has just proved who they are."""
+    def act_as(self, user: User | None, session_id: int | None) -> None:
+        """Go on as `user`, who has just proved who they are, or as nobody after a sign-out."""
         self.viewer = user
         self.session_id = session_id
 

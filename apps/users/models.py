@@ -55,7 +55,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Whether it is the user's. An outdated hash of it is renewed, by a second statement.
 
         Django's own renewal would bring an old password back when it was changed during the check.

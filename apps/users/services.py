@@ -137,15 +137,16 @@ def _renew(digest: bytes) -> Tokens | DomainError:
 
 
 @transaction.atomic
-def session_end(*, refresh_token: str) -> None:
-    """Sign out: the session of the token ends, and its access tokens with it. Twice is as good as once.
+def session_end(*, refresh_token: str) -> int:
+    """Sign out: the session of the token ends, and its access tokens with it. Gives the session's key.
 
-    Raises DomainError INVALID_TOKEN for a token that never existed.
+    Twice is as good as once. Raises DomainError INVALID_TOKEN for a token that never existed.
     """
-    session = Session.objects.filter(refresh_tokens__digest=tokens.digest(refresh_token))
-    if not session.exists():
+    token = RefreshToken.objects.filter(digest=tokens.digest(refresh_token)).first()
+    if token is None:
         raise DomainError(ErrorCode.INVALID_TOKEN, "This token is not known.", "refresh_token")
-    session.filter(revoked_at=None).update(revoked_at=timezone.now())
+    Session.objects.filter(pk=token.session_id, revoked_at=None).update(revoked_at=timezone.now())
+    return token.session_id
 
 
 @transaction.atomic

@@ -10,6 +10,8 @@ from django.conf import settings
 
 ALGORITHM = "HS256"
 ACCESS = "access"
+# The clocks of two servers differ.
+LEEWAY_SECONDS = 5
 REQUIRED_CLAIMS = ["sub", "sid", "typ", "iat", "nbf", "exp", "iss", "aud", "jti"]
 
 
@@ -51,6 +53,7 @@ def verify_access(token: str) -> Claims:
             algorithms=[ALGORITHM],
             issuer=settings.JWT_ISSUER,
             audience=settings.JWT_AUDIENCE,
+            leeway=LEEWAY_SECONDS,
             options={"require": REQUIRED_CLAIMS},
         )
         if claims["typ"] != ACCESS:

@@ -102,7 +102,9 @@ class UserMutation:
 
     @mutation(description="Sign out: ends the session that the refresh token belongs to.")
     async def logout(self, info: Info, input: LogoutInput) -> LogoutPayload:
-        await write(info, services.session_end, **given(input))
+        ended = await write(info, services.session_end, **given(input))
+        if ended == info.context.session_id:
+            info.context.act_as(None, None)
         return LogoutPayload.of(success=True)
 
     @mutation(description="Change the viewer's password. All sessions end; the answer carries tokens of a new one.")

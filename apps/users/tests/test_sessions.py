@@ -189,6 +189,28 @@ async def test_logout_ends_the_session_and_its_access_tokens_at_once(api: Api, m
     assert code(await renew(api, tokens["refreshToken"])) == "INVALID_TOKEN"
 
 
+async def test_nothing_is_done_as_the_viewer_after_the_logout(api: Api, make: Make) -> None:
+    own, other = [await login(api, user) for user in [await make.user()] * 2]
+    query = """mutation($own: LogoutInput!, $other: LogoutInput!, $profile: UpdateProfileInput!) {
+        other: logout(input: $other) { success }
+        before: updateProfile(input: $profile) { errors { code } }
+        own: logout(input: $own) { success }
+        after: updateProfile(input: $profile) { errors { code } }
+    }"""
+    variables = {
+        "own": {"refreshToken": own["refreshToken"]},
+        "other": {"refreshToken": other["refreshToken"]},
+        "profile": {"bio": "x"},
+    }
+    answer = await api.with_token(own["accessToken"])(query, **variables)
+    assert answer.data == {
+        "other": {"success": True},
+        "before": {"errors": []},
+        "own": {"success": True},
+        "after": {"errors": [{"code": "UNAUTHENTICATED"}]},
+    }
+
+
 async def test_logout_takes_a_spent_token_too(api: Api, make: Make) -> None:
     first = await login(api, await make.user())
     second = await renew(api, first["refreshToken"])
