@@ -24,7 +24,7 @@ def comment_add(*, actor: User | None, post_id: int, body: str, parent_id: int |
     """
     author = signed_in(actor)
     body = clean_text("body", body, BODY_MAX)
-    post = lock_post(posts.visible_to(author).filter(pk=post_id))
+    post = _lock_post(posts.visible_to(author).filter(pk=post_id))
     if post is None:
         raise not_found("Post", "post_id")
     if post.status != PostStatus.PUBLISHED:
@@ -60,10 +60,10 @@ def comment_delete(*, actor: User | None, comment_id: int) -> None:
     comment = _locked(actor, comment_id)
     if not can_delete_comment(actor, comment):
         raise forbidden("Only its author may delete this comment.")
-    remove(comment)
+    _remove(comment)
 
 
-def remove(comment: Comment) -> None:
+def _remove(comment: Comment) -> None:
     """The deletion itself, for a caller that holds the post's lock."""
     if comment.replies.exists():
         comment.body, comment.deleted_at = "", timezone.now()
@@ -77,7 +77,7 @@ def remove(comment: Comment) -> None:
         doomed = parent if is_empty else None
 
 
-def lock_post(posts: QuerySet[Post]) -> Post | None:
+def _lock_post(posts: QuerySet[Post]) -> Post | None:
     """The one post in `posts`, its row locked until the transaction ends."""
     return posts.only("status").select_for_update(of=("self",), no_key=True).first()
 
@@ -85,7 +85,7 @@ def lock_post(posts: QuerySet[Post]) -> Post | None:
 def _locked(actor: User, comment_id: int) -> Comment:
     """The comment, its thread locked; a deleted one counts as missing."""
     visible = visible_to(actor).filter(pk=comment_id, deleted_at=None)
-    if lock_post(Post.objects.filter(pk__in=visible.values("post_id"))) is None:
+    if _lock_post(Post.objects.filter(pk__in=visible.values("post_id"))) is None:
         raise not_found("Comment", "id")
     comment = visible.first()
     if comment is None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, cast
 
@@ -30,7 +29,7 @@ from apps.posts.models import (
     Tagging,
 )
 from apps.posts.selectors import search_query
-from apps.posts.services import make_slug, post_delete
+from apps.posts.services import insert_with_free_slug, post_delete
 from apps.users.models import User
 
 
@@ -145,10 +144,11 @@ class PostAdmin(ModelAdmin[Post]):
         return Post.objects.select_for_update(no_key=True).filter(pk=post.pk).first()
 
     def save_model(self, request: HttpRequest, obj: Post, form: Any, change: bool) -> None:
-        if not change:
-            obj.slug = _free_slug(obj.title)
         obj.excerpt = excerpt(obj.body, EXCERPT_MAX)
-        super().save_model(request, obj, form, change)
+        if change:
+            super().save_model(request, obj, form, change)
+        else:
+            insert_with_free_slug(obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -165,10 +165,14 @@ class PostAdmin(ModelAdmin[Post]):
         return [f"{post}, with its comments" for post in objs], {"posts": len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Post) -> None:
-        _delete(request, [obj])
+        self.delete_queryset(request, Post.objects.filter(pk=obj.pk))
 
+    @transaction.atomic
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Post]) -> None:
-        _delete(request, queryset)
+        """In the order of their keys, so that two that overlap wait for each other instead of both."""
+        for pk in list(queryset.order_by("pk").values_list("pk", flat=True)):
+            with suppress(DomainError):  # somebody else was faster
+                post_delete(actor=cast("User", request.user), post_id=pk)
 
 
 @admin.register(Tag)
@@ -194,14 +198,11 @@ class TagAdmin(ModelAdmin[Tag]):
         """The tags alone: the posts stay, without them."""
         return [f"{tag}, taken from its posts" for tag in objs], {"tags": len(objs)}, set(), []
 
+    def delete_model(self, request: HttpRequest, obj: Tag) -> None:
+        self.delete_queryset(request, Tag.objects.filter(pk=obj.pk))
 
-@transaction.atomic
-def _delete(request: HttpRequest, posts: Iterable[Post]) -> None:
-    for post in posts:
-        with suppress(DomainError):  # somebody else was faster
-            post_delete(actor=cast("User", request.user), post_id=post.pk)
-
-
-def _free_slug(title: str) -> str:
-    slug = make_slug(title)
-    return f"{slug}-{secrets.token_hex(3)}" if Post.objects.filter(slug=slug).exists() else slug
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Tag]) -> None:
+        """Locks the tags first: posts that are being written with them are done then, and new ones do not find them."""
+        locked = Tag.objects.select_for_update().filter(pk__in=queryset.values("pk")).order_by("pk")
+        Tag.objects.filter(pk__in=[tag.pk for tag in locked]).delete()

@@ -58,7 +58,7 @@ def post_create(
     post = Post(author=author, title=title, body=body, excerpt=excerpt(body, EXCERPT_MAX))
     if publish or publish_at is not None:
         _set_published(post, publish_at)
-    _insert_with_free_slug(post)
+    insert_with_free_slug(post)
     _set_tags(post, found)
     return post
 
@@ -148,6 +148,20 @@ def make_slug(title: str) -> str:
     return slugify(title, allow_unicode=True)[:longest].strip("-_") or "post"
 
 
+def insert_with_free_slug(post: Post) -> None:
+    """Store the new `post` under the slug of its title, or that with a random end when it is taken, also by a race."""
+    slug = make_slug(post.title)
+    post.slug = slug
+    while True:
+        try:
+            with transaction.atomic():
+                return post.save(force_insert=True)
+        except IntegrityError as error:
+            if violated_constraint(error) != "post_slug_is_unique":
+                raise
+            post.slug = f"{slug}-{secrets.token_hex(SLUG_SUFFIX_BYTES)}"
+
+
 def _editable(actor: User | None, post_id: int) -> Post:
     """The post, locked; refused unless `actor` may see and edit it."""
     actor = signed_in(actor)
@@ -178,29 +192,20 @@ def _check_is_later(publish_at: datetime | None) -> None:
         raise DomainError(ErrorCode.INVALID, "Must be in the future; leave it out to publish now.", "publish_at")
 
 
-def _insert_with_free_slug(post: Post) -> None:
-    """Store `post` under the slug of its title, or that with a random end when it is taken, also by a race."""
-    slug = make_slug(post.title)
-    post.slug = slug
-    while True:
-        try:
-            with transaction.atomic():
-                return post.save(force_insert=True)
-        except IntegrityError as error:
-            if violated_constraint(error) != "post_slug_is_unique":
-                raise
-            post.slug = f"{slug}-{secrets.token_hex(SLUG_SUFFIX_BYTES)}"
-
-
 def _tags(slugs: Sequence[str]) -> list[Tag]:
-    """The tags in the order of `slugs`. Raises DomainError INVALID for an unknown one, a second time, or too many."""
+    """The tags in the order of `slugs`, held until the end of the transaction, so that nobody deletes them meanwhile.
+
+    Raises DomainError INVALID for an unknown one, a second time, or too many.
+    """
     if len(slugs) > TAGS_MAX:
         raise DomainError(ErrorCode.INVALID, f"A post has at most {TAGS_MAX} tags.", "tags")
     if len(set(slugs)) != len(slugs):
         raise DomainError(ErrorCode.INVALID, "Each tag can be given once.", "tags")
     if not slugs:
         return []
-    found = {tag.slug: tag for tag in Tag.objects.filter(slug__in=[slug for slug in slugs if is_storable(slug)])}
+    # Django's select_for_update would make the writers of one tag wait for each other.
+    locked = "SELECT * FROM posts_tag WHERE slug = ANY(%s) ORDER BY id FOR KEY SHARE"
+    found = {tag.slug: tag for tag in Tag.objects.raw(locked, [[slug for slug in slugs if is_storable(slug)]])}
     unknown = [slug for slug in slugs if slug not in found]
     if unknown:
         raise DomainError(ErrorCode.INVALID, f"There is no tag with the slug {unknown[0][:60]!r}.", "tags")
