@@ -32,7 +32,7 @@ types: install ## Check the types, strictly
 schema: install ## Write schema/schema.graphql; ARGS=--check only compares
 	@$(VENV_PYTHON) manage.py export_schema $(ARGS)
 
-seed: install ## Fill the database; ARGS="--users 200 --posts 1000 --comments 10000 --tags 50 --clear"
+seed: install ## Fill an empty database; ARGS="--users 200 --posts 1000 --comments 10000 --tags 50"
 	@$(VENV_PYTHON) manage.py seed $(ARGS)
 
 lock: install ## Compile requirements/*.in into pinned, hashed requirements/*.txt; ARGS=--upgrade takes the newest

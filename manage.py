@@ -26,6 +26,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         import environ  # noqa: PLC0415
+        from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
         from django.core.management import execute_from_command_line  # noqa: PLC0415
     except ImportError:
         sys.exit(
@@ -44,6 +45,8 @@ def main() -> None:
             execute_from_command_line(sys.argv)
     except embedded_postgres.EmbeddedPostgresError as error:
         sys.exit(str(error))
+    except ImproperlyConfigured as error:
+        sys.exit(f"{os.environ['DJANGO_SETTINGS_MODULE']}: {error}")
 
 
 def wants_embedded_postgres(arguments: list[str]) -> bool:

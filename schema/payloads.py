@@ -2,10 +2,11 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Annotated, Any, ParamSpec, Self, TypeVar
 
 import strawberry
 from asgiref.sync import sync_to_async
+from strawberry.types import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
@@ -30,10 +31,10 @@ api_enum(
         ErrorCode.CONFLICT: "It has changed meanwhile, or is in a state that does not allow this. Read it again.",
         ErrorCode.INVALID_CREDENTIALS: "No account has this address and password.",
         ErrorCode.INVALID_TOKEN: "The token is unknown, expired, used or revoked.",
-        ErrorCode.RATE_LIMITED: "Too many attempts; try again in `retryAfter` seconds.",
+        ErrorCode.RATE_LIMITED: "Too many attempts; try again in `retryAfter` seconds. Not used yet.",
         ErrorCode.PASSWORD_TOO_WEAK: "The message says what the password lacks.",
         ErrorCode.ACCOUNT_DISABLED: "The account exists, but is locked.",
-        ErrorCode.EMAIL_NOT_VERIFIED: "The address has to be confirmed first.",
+        ErrorCode.EMAIL_NOT_VERIFIED: "The address has to be confirmed first. Not used yet.",
     },
 )
 
@@ -47,7 +48,7 @@ class UserError:
     )
     retry_after: int | None = strawberry.field(
         default=None,
-        description="After how many seconds another attempt makes sense; null when waiting is no help.",
+        description="After how many seconds another attempt makes sense; null when waiting is no help. Not used yet.",
     )
 
 
@@ -67,10 +68,17 @@ class Payload:
 
 
 def mutation(*, description: str) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
-    """A mutation whose resolver is annotated with its Payload, and whose DomainErrors become `errors`."""
+    """A mutation whose resolver is annotated with its Payload, and whose DomainErrors become `errors`.
+
+    The argument `input` is described as its type is.
+    """
 
     def decorate(resolver: Callable[..., Awaitable[Any]]) -> Any:
-        payload: type[Payload] = resolver.__annotations__["return"]
+        annotations = resolver.__annotations__
+        payload: type[Payload] = annotations["return"]
+        if "input" in annotations:
+            described = strawberry.argument(description=_description_of(annotations["input"]))
+            annotations["input"] = Annotated[annotations["input"], described]
 
         @functools.wraps(resolver)
         async def resolve(*args: Any, **kwargs: Any) -> Any:
@@ -84,6 +92,10 @@ def mutation(*, description: str) -> Callable[[Callable[..., Awaitable[Any]]], A
         return strawberry.mutation(resolver=resolve, description=description)
 
     return decorate
+
+
+def _description_of(input_type: type) -> str | None:
+    return get_object_definition(input_type, strict=True).description
 
 
 def _user_error(error: DomainError) -> UserError:

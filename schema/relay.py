@@ -137,11 +137,15 @@ class PageArgs:
         return placed.filter(within).order_by(f"{sign}order_key", f"{sign}id")
 
     def cut(self, rows: list[M], order: Order, total: Callable[[], Awaitable[int]]) -> Page[M]:
-        """The page in `rows`, of which one more than `size` was asked for, to see whether there is more."""
+        """The page in `rows`, of which one more than `size` was asked for, to see whether there is more.
+
+        Beyond a cursor there is always more: at least the row that it was made for.
+        """
         more, rows = len(rows) > self.size, rows[: self.size]
+        after, before = self.after is not None, self.before is not None
         if self.backward:
-            return Page(rows[::-1], order, self.before is not None, more, total)
-        return Page(rows, order, more, self.after is not None, total)
+            return Page(rows[::-1], order, before, more or after, total)
+        return Page(rows, order, more or before, after, total)
 
 
 def _beyond(order: Order, cursor: str, *, forward: bool) -> Q:
@@ -248,8 +252,17 @@ def _argument(name: str, kind: Any, description: str) -> inspect.Parameter:
 
 
 _PAGE_PARAMETERS = [
-    _argument("first", int | None, "How many rows from the start, or behind `after`. 20 when neither size is given."),
+    _argument(
+        "first",
+        int | None,
+        "How many rows from the start, or behind `after`: 1 to 100 unless configured otherwise. "
+        "20 when neither size is given.",
+    ),
     _argument("after", str | None, "The cursor behind which the page starts."),
-    _argument("last", int | None, "How many rows from the end, or before `before`; they keep the list's order."),
+    _argument(
+        "last",
+        int | None,
+        "How many rows from the end, or before `before`, within the same limits; they keep the list's order.",
+    ),
     _argument("before", str | None, "The cursor before which the page ends."),
 ]

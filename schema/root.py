@@ -72,8 +72,20 @@ class NodeQuery:
     nodes: list[Node | None] = batch_field(nodes, description="The same for many ids at once, in their order.")
 
 
+def _merged(name: str, parts: tuple[type, ...], *, description: str) -> type:
+    return strawberry.type(merge_types(name, parts), description=description)
+
+
 schema = build_schema(
-    query=merge_types("Query", (NodeQuery, UserQuery, PostQuery, CommentQuery)),
-    mutation=merge_types("Mutation", (UserMutation, PostMutation, CommentMutation)),
+    query=_merged(
+        "Query",
+        (NodeQuery, UserQuery, PostQuery, CommentQuery),
+        description="What can be read. A row that you may not see is answered exactly like one that is missing.",
+    ),
+    mutation=_merged(
+        "Mutation",
+        (UserMutation, PostMutation, CommentMutation),
+        description="What can be changed. What the caller can put right comes back in the payload's `errors`.",
+    ),
     types=[UserType, SessionType, PostType, TagType, CommentType],
 )

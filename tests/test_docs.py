@@ -31,7 +31,7 @@ def test_an_operation_in_the_documents_is_valid(document: str, operation: str) -
 @pytest.mark.parametrize(("document", "code"), snippets("python"))
 def test_code_in_the_documents_stands_in_the_code(document: str, code: str) -> None:
     ast.parse(textwrap.dedent(code))
-    files = [file for folder in ("apps", "schema", "config") for file in (ROOT / folder).rglob("*.py")]
+    files = [file for folder in ("apps", "schema", "config", "tests") for file in (ROOT / folder).rglob("*.py")]
     lines = {line.strip() for file in files for line in file.read_text().splitlines()}
     assert [line for line in code.splitlines() if line.strip() and line.strip() not in lines] == []
 
@@ -70,9 +70,14 @@ def test_env_example_names_exactly_the_settings_that_are_read() -> None:
         for file in (ROOT / "config" / "settings").glob("*.py")
         for name in re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', file.read_text())
     }
-    documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     # DEBUG is for working on the code only; the settings module is read before any settings are.
     assert documented == read - {"DEBUG"} | {"DJANGO_SETTINGS_MODULE"}
+
+
+def test_a_copy_of_env_example_changes_nothing() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == []
 
 
 def test_the_table_of_statements_is_the_tested_one() -> None:

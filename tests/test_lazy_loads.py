@@ -61,13 +61,15 @@ def database(db: None) -> BaseDatabaseWrapper:
 
 
 def row_of(world: World, type_name: str) -> Any:
-    return {
+    rows = {
         "Comment": world.replies[0],
         "Post": world.posts[0],
         "Session": world.sessions[0],
         "Tag": world.tags[0],
         "User": world.writers[0],
-    }[type_name]
+    }
+    assert type_name in rows, f"here a row of the world is wanted for the type {type_name}; tests/world.py makes them"
+    return rows[type_name]
 
 
 async def viewers(api: Api, world: World) -> dict[str, Api]:

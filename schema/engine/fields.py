@@ -1,14 +1,15 @@
 """`batch_field`: a field that is resolved once for all objects of a level.
 
 A batch resolver takes a list of parents and gives a list of values, one for each parent and in their order. A value
-may be an exception, which then fails that parent's field alone:
+may be an exception, which then fails that parent's field alone. What reads rows is a coroutine function:
 
     async def authors(posts: Sequence[Post], info: Info) -> list[User | None]: ...
 
     class PostType:
         author: UserType = batch_field(authors, description="Who wrote it.")
 
-Under graphql-core, which resolves object by object, the parents of a level are gathered again by `Levels`.
+Under graphql-core, which resolves object by object, `Levels` gathers the parents of a level again for coroutine
+functions. A plain function, for what needs no I/O, gets one parent at a time there: that is cheaper than gathering.
 """
 
 import inspect
@@ -32,8 +33,8 @@ class BatchField(StrawberryField):
 def batch_field(resolver: BatchResolver, *, description: str, deprecation_reason: str | None = None) -> Any:
     """A field for a type's class body, typed by its annotation there and resolved by `resolver`.
 
-    `resolver(parents, info, **arguments)` may be a coroutine function or a plain one; the parameters after `info`
-    become the field's arguments.
+    `resolver(parents, info, **arguments)` is a coroutine function, which gets all parents of a level, or a plain one,
+    which must not wait for anything. The parameters after `info` become the field's arguments.
     """
     field = BatchField(
         python_name=None,

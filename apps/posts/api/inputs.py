@@ -41,14 +41,15 @@ api_enum(
     },
 )
 
-TAGS = "Slugs of existing tags, at most 10, in the order in which they are shown."
+TAGS = "Slugs of existing tags (`tags` lists them), at most 10, in the order in which they are shown."
 
 
 @strawberry.input(description="Which posts to list. Everything given has to match.")
 class PostFilter:
     search: str | None = strawberry.field(
         default=None,
-        description='Words in title or body, as in a web search: words, "a phrase", or, -without.',
+        description='Words in title or body, as in a web search: words, "a phrase", or, -without. '
+        "They are compared by their English stems (`write` finds `writing`, `wri` does not). At most 250 characters.",
     )
     tag: str | None = strawberry.field(default=None, description="The slug of a tag.")
     author: strawberry.ID | None = strawberry.field(default=None, description="The id of a user.")
@@ -64,9 +65,13 @@ class CreatePostInput:
         default="", description="The text, at most 100,000 characters. Markdown by convention."
     )
     tags: list[str] = strawberry.field(default_factory=list, description=TAGS)
-    publish: bool = strawberry.field(default=False, description="Publish it at once instead of keeping a draft.")
+    publish: bool = strawberry.field(
+        default=False,
+        description="Publish it at once instead of keeping a draft. Ignored when `publishAt` is given.",
+    )
     publish_at: datetime | None = strawberry.field(
-        default=None, description="Publish it then: schedules it. Must be in the future."
+        default=None,
+        description="Publish it then: schedules it. Must be in the future.",
     )
 
 
@@ -83,7 +88,9 @@ class UpdatePostInput:
 class PublishPostInput:
     id: strawberry.ID = strawberry.field(description="The post.")
     publish_at: datetime | None = strawberry.field(
-        default=None, description="When; in the future. Left out, it is published at once."
+        default=None,
+        description="When; in the future. Left out, it is published at once; an archived post that was out before "
+        "comes back with the date that it had.",
     )
 
 

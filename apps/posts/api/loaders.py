@@ -16,7 +16,12 @@ from schema.loaders import ByKey, Lists, Pages
 from schema.relay import Page, PageArgs
 
 Filter = Annotated[PostFilter | None, strawberry.argument(description="Which posts to list.")]
-OrderBy = Annotated[PostOrder | None, strawberry.argument(description="In which order; NEWEST when not given.")]
+OrderBy = Annotated[
+    PostOrder | None,
+    strawberry.argument(
+        description="In which order; NEWEST when not given, with a search too: RELEVANCE has to be asked for."
+    ),
+]
 
 posts_by_id = ByKey(selectors.visible_to)
 posts_by_slug = ByKey(selectors.visible_to, column="slug")

@@ -45,7 +45,10 @@ async def tags(
     roots: Sequence[None],
     info: Info,
     page: PageArgs,
-    search: Annotated[str | None, strawberry.argument(description="A part of the name, regardless of case.")] = None,
+    search: Annotated[
+        str | None,
+        strawberry.argument(description="A part of the name, regardless of case; at most 250 characters."),
+    ] = None,
 ) -> list[Page[Tag]]:
     matching = selectors.tags_matching(info.context.viewer, searchable("search", search))
     return [await root_page(matching, page, TAGS_BY_NAME)]

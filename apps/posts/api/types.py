@@ -1,5 +1,6 @@
 """Types of the posts slice, and what posts add to users."""
 
+import strawberry_django
 from strawberry import auto
 
 from apps.posts import models
@@ -9,10 +10,10 @@ from apps.users.api.loaders import users_by_id
 from apps.users.api.types import UserType
 from schema.engine import batch_field
 from schema.relay import Connection, connection_field
-from schema.types import Node, extend, model_type
+from schema.types import Column, Node, extend, model_type
 
 
-@model_type(models.Tag, description="A subject that posts are filed under.")
+@model_type(models.Tag, description="A subject that posts are filed under. The staff keeps the list, in the admin.")
 class TagType(Node):
     name: auto
     slug: auto
@@ -26,7 +27,11 @@ class PostType(Node):
     excerpt: auto
     body: auto
     status: PostStatus
-    published_at: auto
+    published_at: auto = strawberry_django.field(
+        field_cls=Column,
+        description="When it was published, or will be when it is scheduled; null for a draft, and for an "
+        "archived post that was never out.",
+    )
     created_at: auto
     updated_at: auto
     version: auto

@@ -44,4 +44,6 @@ class UpdateProfileInput:
 
 @strawberry.input(description="Which users to list. Everything given has to match.")
 class UserFilter:
-    search: str | None = strawberry.field(default=None, description="A part of the name, regardless of case.")
+    search: str | None = strawberry.field(
+        default=None, description="A part of the name, regardless of case; at most 250 characters."
+    )

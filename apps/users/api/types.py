@@ -30,7 +30,8 @@ class UserType(Node):
     )
     email_verified: bool | None = batch_field(
         loaders.emails_verified,
-        description="Whether the address has been confirmed; null for everybody but the user and the staff.",
+        description="Whether the address has been confirmed; null for everybody but the user and the staff. "
+        "Not used yet: nothing confirms addresses.",
     )
     sessions: list[SessionType] | None = batch_field(
         loaders.own_sessions,
