@@ -21,7 +21,7 @@ from tests.make import Make
 def django_db_modify_db_settings() -> Iterator[None]:
     """The database server: DATABASE_URL's, else a throw-away one that lives as long as this run."""
     with ExitStack() as stack:
-        if "DATABASE_URL" not in os.environ:
+        if not os.environ.get("DATABASE_URL"):
             server = conninfo_to_dict(stack.enter_context(embedded_postgres.temporary()))
             names = {"dbname": "NAME", "user": "USER", "host": "HOST", "port": "PORT"}
             connections["default"].settings_dict.update(

@@ -6,13 +6,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from django.core.exceptions import ImproperlyConfigured
 
 # What every LogRecord has; the rest came in through `extra` and belongs on the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
-    """Django's LOGGING: everything from `level` up to stderr, one line a record (a traceback follows its line)."""
+    """Django's LOGGING: everything from `level` up to stderr, one line a record (a traceback follows its line).
+
+    Raises ImproperlyConfigured for a level that there is not; upper and lower case are one.
+    """
+    level = level.upper()
+    if level not in (levels := logging.getLevelNamesMapping()):
+        raise ImproperlyConfigured(f"LOG_LEVEL has to be one of {', '.join(levels)}, not {level!r}.")
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -38,7 +45,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),

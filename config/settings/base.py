@@ -1,31 +1,48 @@
 """What every deployment shares. `.env.example` documents each variable that is read here."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from config.settings.env import Env
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
-env = environ.Env()
+env = Env()
 env.read_env(BASE_DIR / ".env")
 
 
-def database(default_url: str | environ.NoValue = environ.Env.NOTSET) -> dict[str, Any]:
-    """The settings of the one database: `DATABASE_URL`, or `default_url` when that is unset.
+def database(default_url: str = "") -> dict[str, Any]:
+    """The settings of the one database: `DATABASE_URL`, or `default_url` when that is unset or empty.
 
     Connections come from psycopg's pool. CONN_MAX_AGE has to stay 0 beside it: under ASGI anything else leaks a
     connection per thread. The pool checks a connection before lending it only with CONN_HEALTH_CHECKS.
     """
-    options: dict[str, Any] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_MAX", 10), "timeout": 10}}
-    url = env.db_url("DATABASE_URL", default=default_url)
-    options |= url.pop("OPTIONS", {})
+    pool = {
+        "min_size": 1,
+        "max_size": env.number("DATABASE_POOL_MAX", 10, at_least=1),
+        "timeout": 10,
+        # The pause between attempts to connect doubles until this many seconds are over, and the next request starts
+        # anew. With the pool's own 300 s it grows into minutes, in which nobody notices that PostgreSQL is back.
+        "reconnect_timeout": 5,
+    }
+    url = env.str("DATABASE_URL", "") or default_url
+    server: dict[str, Any] = {}
+    if url.startswith(("postgresql://", "postgres://")):
+        with suppress(ValueError):  # a port that is no number
+            server = env.db_url_config(url)
+    if not server:
+        raise ImproperlyConfigured(
+            "Set the DATABASE_URL environment variable to postgresql://user:password@host:port/name"
+        )
+    options = {"pool": pool, **server.pop("OPTIONS", {})}
     # A socket's folder can only be given as ?host=…, but `dbshell` and our own tools look here.
-    url["HOST"] = options.pop("host", url["HOST"])
-    return {**url, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+    server["HOST"] = options.pop("host", server["HOST"])
+    return {**server, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
 
 
 def broker(url: str) -> dict[str, Any]:
@@ -126,22 +143,22 @@ STATIC_URL = "/static/"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost>")
 
 # How many proxies stand in front: 0 takes the peer's address, n the n-th from the right of X-Forwarded-For.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, at_least=0)
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 
 JWT_ISSUER = "broadside"
 JWT_AUDIENCE = "broadside-api"
-JWT_ACCESS_LIFETIME = timedelta(minutes=env.int("JWT_ACCESS_MINUTES", 15))
-JWT_REFRESH_LIFETIME = timedelta(days=env.int("JWT_REFRESH_DAYS", 1))
+JWT_ACCESS_LIFETIME = timedelta(minutes=env.number("JWT_ACCESS_MINUTES", 15, at_least=1, at_most=525_600))
+JWT_REFRESH_LIFETIME = timedelta(days=env.number("JWT_REFRESH_DAYS", 1, at_least=1, at_most=3_650))
 
-GRAPHQL_MAX_PAGE_SIZE = env.int("GRAPHQL_MAX_PAGE_SIZE", 100)
-GRAPHQL_MAX_TOKENS = env.int("GRAPHQL_MAX_TOKENS", 5_000)
-GRAPHQL_MAX_DEPTH = env.int("GRAPHQL_MAX_DEPTH", 15)
-GRAPHQL_MAX_ALIASES = env.int("GRAPHQL_MAX_ALIASES", 50)
-GRAPHQL_MAX_COST = env.int("GRAPHQL_MAX_COST", 50_000)
-GRAPHQL_MAX_RESPONSE_BYTES = env.int("GRAPHQL_MAX_RESPONSE_BYTES", 20_000_000)
-GRAPHQL_MAX_BODY_BYTES = env.int("GRAPHQL_MAX_BODY_BYTES", 2_000_000)
-GRAPHQL_TIMEOUT_SECONDS = env.float("GRAPHQL_TIMEOUT_SECONDS", 30.0)
+GRAPHQL_MAX_PAGE_SIZE = env.number("GRAPHQL_MAX_PAGE_SIZE", 100, at_least=1)
+GRAPHQL_MAX_TOKENS = env.number("GRAPHQL_MAX_TOKENS", 5_000, at_least=1)
+GRAPHQL_MAX_DEPTH = env.number("GRAPHQL_MAX_DEPTH", 15, at_least=1)
+GRAPHQL_MAX_ALIASES = env.number("GRAPHQL_MAX_ALIASES", 50, at_least=1)
+GRAPHQL_MAX_COST = env.number("GRAPHQL_MAX_COST", 50_000, at_least=1)
+GRAPHQL_MAX_RESPONSE_BYTES = env.number("GRAPHQL_MAX_RESPONSE_BYTES", 20_000_000, at_least=1)
+GRAPHQL_MAX_BODY_BYTES = env.number("GRAPHQL_MAX_BODY_BYTES", 2_000_000, at_least=1)
+GRAPHQL_TIMEOUT_SECONDS = env.number("GRAPHQL_TIMEOUT_SECONDS", 30.0, at_least=0.1, at_most=3_600.0)
 GRAPHQL_INTROSPECTION = env.bool("GRAPHQL_INTROSPECTION", True)
 GRAPHQL_GRAPHIQL = env.bool("GRAPHQL_GRAPHIQL", False)
 

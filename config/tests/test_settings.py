@@ -1,14 +1,14 @@
 """The settings as processes meet them: each test starts one with an environment of its own."""
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from config.settings.base import broker, database
+from tests.project import clean_environment, copy_project
 
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.prod",
@@ -20,52 +20,84 @@ PRODUCTION = {
 }
 
 
-def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")
-    clean = {name: os.environ[name] for name in kept if name in os.environ}
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project: in its own folder a `.env` would add to each environment."""
+    return copy_project(tmp_path_factory.mktemp("settings") / "clone")
+
+
+def python(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=settings.BASE_DIR,
-        env=clean | environment,
+        cwd=project,
+        env=clean_environment(**environment),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def setup(**environment: str) -> subprocess.CompletedProcess[str]:
-    return python("-c", "import django; django.setup()", **environment)
+def setup(project: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return python(project, "-c", "import django; django.setup()", **environment)
 
 
-def test_production_starts_with_all_that_it_needs() -> None:
-    started = setup(**PRODUCTION)
+def test_production_starts_with_all_that_it_needs(project: Path) -> None:
+    started = setup(project, **PRODUCTION)
     assert started.returncode == 0, started.stderr
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SIGNING_KEY", "DATABASE_URL", "ALLOWED_HOSTS", "EMAIL_URL"])
-def test_production_does_not_start_without(name: str) -> None:
-    started = setup(**{key: value for key, value in PRODUCTION.items() if key != name})
+def test_production_does_not_start_without(project: Path, name: str) -> None:
+    started = setup(project, **{key: value for key, value in PRODUCTION.items() if key != name})
     assert started.returncode != 0
     assert f"Set the {name} environment variable" in started.stderr
 
 
-def test_production_has_no_issues() -> None:
-    checked = python("manage.py", "check", "--deploy", "--fail-level=WARNING", **PRODUCTION)
+def test_production_has_no_issues(project: Path) -> None:
+    checked = python(project, "manage.py", "check", "--deploy", "--fail-level=WARNING", **PRODUCTION)
     assert checked.returncode == 0, checked.stderr
     assert "no issues" in checked.stdout
 
 
-def test_production_shows_no_explorer_and_no_introspection_and_no_debug_pages() -> None:
+def test_production_shows_no_explorer_and_no_introspection_and_no_debug_pages(project: Path) -> None:
     script = (
         "import django; django.setup(); from django.conf import settings as s;"
         "print(s.DEBUG, s.GRAPHQL_INTROSPECTION, s.GRAPHQL_GRAPHIQL, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE)"
     )
-    assert python("-c", script, **PRODUCTION).stdout == "False False False True True\n"
+    assert python(project, "-c", script, **PRODUCTION).stdout == "False False False True True\n"
 
 
-@pytest.mark.parametrize(("name", "value"), [("BROKER_URL", "kafka://x"), ("GRAPHQL_MAX_DEPTH", "deep")])
-def test_production_does_not_start_with_values_that_make_no_sense(name: str, value: str) -> None:
-    assert setup(**PRODUCTION, **{name: value}).returncode != 0
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("BROKER_URL", "kafka://x", "unset (PostgreSQL), redis://… or amqp://…"),
+        ("LOG_LEVEL", "loud", "one of CRITICAL"),
+        ("DATABASE_POOL_MAX", "0", "a whole number from 1 to"),
+        ("TRUSTED_PROXIES", "-1", "a whole number from 0 to"),
+        ("JWT_ACCESS_MINUTES", "0", "a whole number from 1 to 525600"),
+        ("JWT_REFRESH_DAYS", "-1", "a whole number from 1 to 3650"),
+        ("JWT_REFRESH_DAYS", "99999999999", "a whole number from 1 to 3650"),
+        ("GRAPHQL_MAX_PAGE_SIZE", "0", "a whole number from 1 to"),
+        ("GRAPHQL_MAX_COST", "abc", "a whole number from 1 to"),
+        ("GRAPHQL_MAX_DEPTH", "", "a whole number from 1 to"),
+        ("GRAPHQL_TIMEOUT_SECONDS", "0", "a number from 0.1 to 3600.0"),
+        ("GRAPHQL_TIMEOUT_SECONDS", "nan", "a number from 0.1 to 3600.0"),
+        ("SECURE_HSTS_SECONDS", "-1", "a whole number from 0 to"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_name(project: Path, name: str, value: str, allowed: str) -> None:
+    started = setup(project, **PRODUCTION, **{name: value})
+    assert started.returncode != 0
+    assert f"ImproperlyConfigured: {name} has to be {allowed}" in started.stderr
+
+
+def test_values_at_the_edge_are_taken(project: Path) -> None:
+    script = (
+        "import django; django.setup(); from django.conf import settings as s; import logging;"
+        "print(s.JWT_REFRESH_LIFETIME.days, s.GRAPHQL_TIMEOUT_SECONDS, logging.root.level)"
+    )
+    edges = {"JWT_REFRESH_DAYS": "3650", "GRAPHQL_TIMEOUT_SECONDS": "0.1", "LOG_LEVEL": "warning"}
+    assert python(project, "-c", script, **PRODUCTION, **edges).stdout == "3650 0.1 30\n"
 
 
 @pytest.mark.parametrize(
@@ -77,16 +109,16 @@ def test_production_does_not_start_with_values_that_make_no_sense(name: str, val
         ({"JWT_SIGNING_KEY": PRODUCTION["SECRET_KEY"]}, "must differ"),
     ],
 )
-def test_production_does_not_start_with_weak_keys(changes: dict[str, str], complaint: str) -> None:
-    started = setup(**PRODUCTION | changes)
+def test_production_does_not_start_with_weak_keys(project: Path, changes: dict[str, str], complaint: str) -> None:
+    started = setup(project, **PRODUCTION | changes)
     assert started.returncode != 0
     assert complaint in started.stderr
 
 
-def test_proxies_are_trusted_with_the_scheme_only_when_there_are_some() -> None:
+def test_proxies_are_trusted_with_the_scheme_only_when_there_are_some(project: Path) -> None:
     script = "import django; django.setup(); from django.conf import settings; print(settings.SECURE_PROXY_SSL_HEADER)"
-    assert python("-c", script, **PRODUCTION).stdout == "None\n"
-    assert "X_FORWARDED_PROTO" in python("-c", script, **PRODUCTION, TRUSTED_PROXIES="1").stdout
+    assert python(project, "-c", script, **PRODUCTION).stdout == "None\n"
+    assert "X_FORWARDED_PROTO" in python(project, "-c", script, **PRODUCTION, TRUSTED_PROXIES="1").stdout
 
 
 @pytest.mark.parametrize(
@@ -123,18 +155,34 @@ def test_the_database_has_a_pool_that_checks_its_connections(monkeypatch: pytest
         5433,
     )
     assert (made["CONN_MAX_AGE"], made["CONN_HEALTH_CHECKS"]) == (0, True)
-    assert made["OPTIONS"] == {"sslmode": "require", "pool": {"min_size": 1, "max_size": 7, "timeout": 10}}
+    pool = {"min_size": 1, "max_size": 7, "timeout": 10, "reconnect_timeout": 5}
+    assert made["OPTIONS"] == {"sslmode": "require", "pool": pool}
 
 
-def test_production_answers_to_its_own_hosts_only() -> None:
+@pytest.mark.parametrize("url", ["", "foo", "sqlite:///x", "mysql://u:hush@host/name", "postgres://u:hush@host:x/name"])
+def test_a_database_that_is_no_postgresql_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match=r"Set the DATABASE_URL .* to postgresql://") as refused:
+        database()
+    assert "hush" not in str(refused.value)
+
+
+def test_an_empty_database_url_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert database("postgresql:///ours")["NAME"] == "ours"
+
+
+def test_production_answers_to_its_own_hosts_only_and_over_https(project: Path) -> None:
     script = (
         "import asyncio, httpx; from config.asgi import application\n"
-        "async def ask(host):\n"
+        "async def ask(origin, path):\n"
         "    transport = httpx.ASGITransport(application)\n"
-        "    async with httpx.AsyncClient(transport=transport, base_url=f'https://{host}') as client:\n"
-        "        answer = await client.post('/graphql/', json={'query': '{ __typename }'})\n"
-        "        return answer.status_code\n"
-        "print([asyncio.run(ask(host)) for host in ('api.example.com', 'a.example.org', 'evil.example.net')])\n"
+        "    async with httpx.AsyncClient(transport=transport, base_url=origin) as client:\n"
+        "        return (await client.post(path, json={'query': '{ __typename }'})).status_code\n"
+        "for origin in ('https://api.example.com', 'https://a.example.org', 'http://api.example.com',\n"
+        "               'https://evil.example.net', 'http://evil.example.net'):\n"
+        "    print(*(asyncio.run(ask(origin, path)) for path in ('/graphql/', '/nothing')))\n"
     )
     hosts = {"ALLOWED_HOSTS": "api.example.com,.example.org"}
-    assert python("-c", script, **PRODUCTION | hosts).stdout == "[200, 200, 400]\n"
+    answers = python(project, "-c", script, **PRODUCTION | hosts).stdout.splitlines()
+    assert answers == ["200 404", "200 404", "308 301", "400 400", "400 400"]
