@@ -8,6 +8,7 @@ sharing and stopping are done here, so that the wheel can be swapped. A data dir
     server.log    of the last start
     users.lock    held shared by each process that uses the server (see postgres_keeper.py)
     start.lock    held by the one process that looks for the server and starts it, and by its initdb
+    server.lock   held by the server and by all that it forks: when it is free, nothing of the server is left
 
 No Django here: settings import this module.
 """
@@ -68,9 +69,12 @@ def running(data_dir: Path, *, durable: bool = True, keep: bool = True) -> Itera
     # Waits here while the previous server is being stopped.
     with _locked(data_dir / "users.lock", fcntl.LOCK_SH) as users:
         keeper = None
-        with _locked(data_dir / "start.lock", fcntl.LOCK_EX) as start:
-            if not _accepts_connections(data_dir):
-                keeper = _start(data_dir, start, durable=durable, keep=keep)
+        try:
+            with _locked(data_dir / "start.lock", fcntl.LOCK_EX) as start:
+                if not _accepts_connections(data_dir):
+                    keeper = _start(data_dir, start, durable=durable, keep=keep)
+        except OSError as error:
+            raise EmbeddedPostgresError(f"Cannot start PostgreSQL: {error}") from None
         try:
             yield url(data_dir)
         finally:
@@ -88,10 +92,18 @@ def temporary() -> Iterator[str]:
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def _start(data_dir: Path, start: int, *, durable: bool, keep: bool) -> subprocess.Popen[bytes]:
+def watcher(data_dir: Path) -> list[str]:
+    """The command line of a process that fails as soon as the server on `data_dir`, which runs, has ended."""
+    program = (
+        "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH); "
+        "sys.exit('PostgreSQL has ended. It may have said why in ' + sys.argv[2])"
+    )
+    return [sys.executable, "-I", "-c", program, str(data_dir / "server.lock"), str(data_dir / "server.log")]
+
+
+def _start(data_dir: Path, start: int, *, durable: bool, keep: bool) -> subprocess.Popen[bytes] | None:
+    """The keeper of the server; None when the server was coming up already, because who started it was killed."""
     binaries = _binaries()
-    # One that lost its keeper and is on its way out.
-    _becomes_true(lambda: _postmaster_status(data_dir) != "stopping", STOP_SECONDS)
     _make_private(_socket_dir(data_dir))
     cluster = data_dir / "cluster"
     if cluster.exists():
@@ -99,6 +111,18 @@ def _start(data_dir: Path, start: int, *, durable: bool, keep: bool) -> subproce
     else:
         _initialise(cluster, binaries, start)
 
+    keeper = None
+    with _locked(data_dir / "server.lock", fcntl.LOCK_UN) as server_lock:
+        # The last one may be on its way out: it lost its keeper, or it was killed and its children are still busy.
+        _becomes_true(lambda: _accepts_connections(data_dir) or _try_lock(server_lock), START_SECONDS)
+        if not _accepts_connections(data_dir):
+            keeper = _launch(data_dir, binaries, server_lock, durable=durable, keep=keep)
+            _wait_until_ready(data_dir, keeper)
+    _create_database(data_dir, binaries)
+    return keeper
+
+
+def _launch(data_dir: Path, binaries: Path, server_lock: int, *, durable: bool, keep: bool) -> subprocess.Popen[bytes]:
     socket_dir = str(_socket_dir(data_dir)).replace('"', '""')
     options = [
         "listen_addresses=",
@@ -108,30 +132,26 @@ def _start(data_dir: Path, start: int, *, durable: bool, keep: bool) -> subproce
         "log_checkpoints=off",
         *(() if durable else _FAST_AND_FORGETFUL),
     ]
-    server = [*_as_server_user(), str(binaries / "postgres"), "-D", str(cluster)]
+    server = [*_as_server_user(), str(binaries / "postgres"), "-D", str(data_dir / "cluster")]
     for option in options:
         server += ["-c", option]
     doomed = [] if keep else [f"--remove={path}" for path in (_socket_dir(data_dir), data_dir)]
     with (data_dir / "server.log").open("wb") as log:
-        keeper = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", str(_KEEPER), str(data_dir / "users.lock"), *doomed, "--", *server],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=data_dir,
             env=_environment(),
+            pass_fds=(server_lock,),
             # Ctrl-C in the terminal must reach the clients first.
             start_new_session=True,
         )
-    _wait_until_ready(data_dir, keeper)
-    _create_database(data_dir, binaries)
-    return keeper
 
 
 def _leave(data_dir: Path, users: int, keeper: subprocess.Popen[bytes] | None) -> None:
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _try_lock(users):
         # Others use the server: granted at once. Or the keeper was quicker and is stopping it: granted after.
         fcntl.flock(users, fcntl.LOCK_SH)
         if keeper and keeper.poll() is None:
@@ -139,11 +159,11 @@ def _leave(data_dir: Path, users: int, keeper: subprocess.Popen[bytes] | None) -
         return
 
     if _accepts_connections(data_dir):
-        pid_file = data_dir / "cluster" / "postmaster.pid"
         pid = int(_postmaster_lines(data_dir)[0])
         os.kill(pid, signal.SIGINT)
-        if not _becomes_true(lambda: not pid_file.exists(), STOP_SECONDS):
-            os.kill(pid, signal.SIGQUIT)
+        with _locked(data_dir / "server.lock", fcntl.LOCK_UN) as server_lock:
+            if not _becomes_true(lambda: _try_lock(server_lock), STOP_SECONDS):
+                os.kill(pid, signal.SIGQUIT)
     fcntl.flock(users, fcntl.LOCK_UN)
     if keeper:
         keeper.wait()
@@ -323,6 +343,14 @@ def _becomes_true(condition: Callable[[], bool], seconds: float) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
+    return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     return True
 
 

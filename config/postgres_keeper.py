@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> int:
     """Run COMMAND until it ends by itself or LOCK has no holder left, then remove the named directories."""
     options, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
     # The main thread starts the server: the kernel's signal on a parent's death means the parent's thread.
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # What this process inherited is for the server too: the lock that says whether anything of it is left.
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)
     threading.Thread(target=stop_when_unused, args=(server, options[0]), daemon=True).start()
     code = server.wait()
     for option in options[1:]:

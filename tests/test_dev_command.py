@@ -1,9 +1,7 @@
 """`make run` as a user meets it, on a copy of the project: the developer's own database is left alone."""
 
 import http.client
-import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,16 +11,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import psycopg
 import pytest
 
+from apps.core import demo
+from apps.core.management.commands.dev import Command
 from config import embedded_postgres
+from tests.project import ROOT, clean_environment, copy_project
 from tests.waiting import is_running, wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
-# Without the explorer, whose build takes longer than all of this.
-NOT_COPIED = shutil.ignore_patterns(".*", "var", "explorer", "docs", "tests", "__pycache__", "htmlcov")
 PATIENCE = 90
 
 
@@ -33,7 +32,7 @@ class Dev:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "dev", *arguments],
             cwd=project,
-            env=environment(),
+            env=clean_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -48,9 +47,12 @@ class Dev:
         deadline = time.monotonic() + PATIENCE
         while text not in self.output:
             try:
-                self.output += self._lines.get(timeout=max(0, deadline - time.monotonic()))
+                line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
                 pytest.fail(f"did not say {text!r} in time, but:\n{self.output}")
+            if not line:
+                pytest.fail(f"ended before it said {text!r}:\n{self.output}")
+            self.output += line
 
     def family(self) -> list[psutil.Process]:
         me = psutil.Process(self.process.pid)
@@ -75,19 +77,13 @@ class Dev:
         with self.process.stdout:
             for line in self.process.stdout:
                 self._lines.put(line)
-
-
-def environment() -> dict[str, str]:
-    ours = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "PORT", "HOST"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+        self._lines.put("")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a database of its own."""
-    copy = tmp_path_factory.mktemp("clone") / "a broadside"
-    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    return copy
+    return copy_project(tmp_path_factory.mktemp("clone") / "a broadside")
 
 
 @pytest.fixture
@@ -129,7 +125,7 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=project,
-        env=environment(),
+        env=clean_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -139,11 +135,11 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_ctrl_c_ends_everything_that_make_run_started(project: Path, port: int, dev: Dev) -> None:
     assert f"http://127.0.0.1:{port}/graphql/" in dev.output
-    assert "author@example.com" in dev.output
+    assert "author@example.com or staff@example.com (admin too), password" in dev.output
     assert status_of(port, "/readyz") == 200
     family = dev.family()
-    # dev, web, due, worker's two, PostgreSQL's keeper and its own.
-    assert len(family) > 7
+    # dev, web, due, worker's two, PostgreSQL's watcher, its keeper and its own.
+    assert len(family) > 8
 
     dev.process.send_signal(signal.SIGINT)
 
@@ -154,9 +150,8 @@ def test_ctrl_c_ends_everything_that_make_run_started(project: Path, port: int, 
     assert not (project / "var" / "postgres" / "cluster" / "postmaster.pid").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
 def test_kill_9_leaves_no_process_either(dev: Dev) -> None:
-    if sys.platform != "linux":
-        pytest.skip("only Linux tells a process that its parent has died")
     family = dev.family()
 
     dev.process.kill()
@@ -190,6 +185,64 @@ def test_a_child_that_dies_takes_the_rest_down_and_is_named(dev: Dev) -> None:
     wait_for_the_end_of(family)
 
 
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_the_banner_writes_an_address_of_ipv6_as_urls_do(host: str) -> None:
+    assert "http://[::1]:8000/graphql/" in Command().banner(host, 8000)
+
+
+def test_nobody_on_this_machine_can_say_where_they_come_from(port: int, dev: Dev) -> None:
+    forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+    login = "mutation ($input: LoginInput!) { login(input: $input) { accessToken } }"
+    account = {"input": {"email": demo.AUTHOR_EMAIL, "password": demo.PASSWORD}}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=forged, timeout=PATIENCE) as client:
+        answer = client.post("/graphql/", json={"query": login, "variables": account}).json()
+        client.headers["Authorization"] = f"Bearer {answer['data']['login']['accessToken']}"
+        answer = client.post("/graphql/", json={"query": "{ viewer { sessions { ip } } }"}).json()
+    assert answer["data"]["viewer"]["sessions"] == [{"ip": "127.0.0.1"}]
+
+
+def test_it_stops_when_its_database_ends_also_one_that_another_process_started(project: Path, port: int) -> None:
+    data_dir = project / "var" / "postgres"
+    with embedded_postgres.running(data_dir):
+        dev = Dev(project, "--port", str(port))
+        dev.read_until("Ctrl-C stops everything.")
+        family = dev.family()
+
+        psutil.Process(int((data_dir / "cluster" / "postmaster.pid").read_text().splitlines()[0])).kill()
+
+        assert dev.wait() == 1
+    assert f"PostgreSQL has ended. It may have said why in {data_dir / 'server.log'}" in dev.output
+    assert dev.output.endswith("postgres ended with exit code 1, so everything was stopped.\n")
+    wait_for_the_end_of(family)
+
+
+def test_two_may_start_at_once_on_a_fresh_clone(tmp_path: Path) -> None:
+    clone = copy_project(tmp_path / "clone")
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(taken.getsockname()[1]) for taken in (one, other)]
+    both = [Dev(clone, "--port", port) for port in ports]
+    try:
+        for dev in both:
+            dev.read_until("Ctrl-C stops everything.")
+    finally:
+        for dev in both:
+            dev.kill()
+
+
+def test_a_database_that_does_not_answer_is_named_in_one_line(tmp_path: Path, port: int) -> None:
+    clone = copy_project(tmp_path / "clone")
+    (clone / ".env").write_text("DATABASE_URL=postgresql://me:hush@127.0.0.1:1/broadside\n")
+
+    refused = Dev(clone, "--port", str(port))
+
+    assert refused.wait() == 1
+    step, error = refused.output.splitlines()
+    assert step == "Migrating …"
+    assert error.startswith("Cannot use the database of DATABASE_URL: ")
+    assert 'server at "127.0.0.1", port 1 failed: Connection refused' in error
+    assert "hush" not in error
+
+
 def test_commands_start_the_database_when_nobody_else_does(project: Path) -> None:
     done = manage(project, "shell", "-c", "from django.db import connection as c; c.ensure_connection(); print('up')")
     assert done.stdout.splitlines()[-1] == "up"
@@ -197,12 +250,12 @@ def test_commands_start_the_database_when_nobody_else_does(project: Path) -> Non
 
 
 def test_a_taken_port_starts_nothing(tmp_path: Path) -> None:
-    shutil.copytree(ROOT, tmp_path / "clone", ignore=NOT_COPIED)
+    clone = copy_project(tmp_path / "clone")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        second = Dev(tmp_path / "clone", "--port", str(taken.getsockname()[1]))
+        second = Dev(clone, "--port", str(taken.getsockname()[1]))
         assert second.wait() == 1
     assert "is taken, perhaps by another `make run`" in second.output
-    assert not (tmp_path / "clone" / "var").exists()
+    assert not (clone / "var").exists()
 
 
 @pytest.mark.parametrize(
@@ -230,10 +283,20 @@ def test_manage_without_its_packages_says_how_to_install_them() -> None:
     assert done.stderr.startswith("Django is not installed in this Python. `make run` installs everything")
 
 
-def test_with_database_url_no_postgresql_of_ours_is_started(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [("dev",), ("migrate",)])
+def test_settings_that_lack_something_say_what(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    clone = copy_project(tmp_path / "clone")
+    settings = ("DJANGO_SETTINGS_MODULE=config.settings.prod", "SECRET_KEY=", "JWT_SIGNING_KEY=", "ALLOWED_HOSTS=a")
+    (clone / ".env").write_text("\n".join(settings))
+
+    done = manage(clone, *arguments)
+
+    assert (done.returncode, done.stderr) == (1, "config.settings.prod: SECRET_KEY needs at least 32 bytes.\n")
+
+
+def test_with_database_url_no_postgresql_of_ours_is_started(tmp_path: Path) -> None:
     with embedded_postgres.temporary() as database_url:
-        clone = tmp_path / "clone"
-        shutil.copytree(project, clone, ignore=NOT_COPIED)
+        clone = copy_project(tmp_path / "clone")
         (clone / ".env").write_text(f"DATABASE_URL={database_url}\n")
 
         done = manage(clone, "migrate", "core", "--verbosity", "0")

@@ -1,7 +1,7 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.db.models import Count, Exists, F, Max, OuterRef
+from django.utils import timezone
 
 from apps.comments.models import DEPTH_MAX, Comment
 from apps.core import demo, seed_text
@@ -213,9 +214,13 @@ def test_without_a_terminal_there_is_no_progress_bar(capfd: pytest.CaptureFixtur
         ({"tags": -1}, "negative"),
         ({"posts": 0}, "posts to comment on"),
         ({"tags": seed_text.TAGS_MAX + 1}, "at most"),
+        ({"comments": 99_999_999_999_999_999_999}, "at most 10,000,000"),
+        ({"until": date.min}, "a day from 1970-01-01 to today"),
+        ({"until": date.max}, "a day from 1970-01-01 to today"),
+        ({"until": timezone.now().date() + timedelta(days=2)}, "a day from 1970-01-01 to today"),
     ],
 )
-def test_refuses_numbers_that_make_no_sense(numbers: dict[str, int], message: str) -> None:
+def test_refuses_numbers_that_make_no_sense(numbers: dict[str, Any], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         seed(**{**SMALL, **numbers})
     assert not User.objects.exists()
@@ -225,6 +230,13 @@ def test_refuses_numbers_that_make_no_sense(numbers: dict[str, int], message: st
 def test_refuses_arguments_that_are_none(arguments: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("seed", "--yes", *arguments)
+
+
+@pytest.mark.parametrize("until", [date(1970, 1, 1), None])
+def test_the_first_and_the_last_day_are_taken(until: date | None) -> None:
+    seed(**SMALL, until=until)
+    assert Post.objects.count() == SMALL["posts"]
+    assert not Post.objects.filter(status=PostStatus.PUBLISHED, published_at__gt=timezone.now()).exists()
 
 
 def test_refuses_to_add_to_what_is_there() -> None:

