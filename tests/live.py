@@ -4,39 +4,48 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from apps.core.db import conninfo
+from tests.database import database_url
+from tests.project import ROOT, clean_environment, copy_project
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
-DATABASE = "broadside_live_test"
+# One for each of the processes that share the tests between them.
+DATABASE = f"broadside_live_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 @contextmanager
 def live_server() -> Iterator[str]:
     """The origin of a uvicorn process beside the test run's PostgreSQL server; it is gone afterwards."""
-    with _database() as url:
-        settings = {"DJANGO_SETTINGS_MODULE": "config.settings.dev", "DATABASE_URL": url}
-        environment = {**os.environ, **settings, "LOG_LEVEL": "WARNING"}
+    with _database() as url, tempfile.TemporaryDirectory() as folder:
+        project = copy_project(Path(folder) / "clone")
+        (project / "explorer").symlink_to(ROOT / "explorer")
+        environment = clean_environment(
+            DJANGO_SETTINGS_MODULE="config.settings.dev", DATABASE_URL=url, LOG_LEVEL="WARNING"
+        )
         for command in (["migrate", "--verbosity=0"], ["seed", "--demo"]):
-            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
-        port = _free_port()
-        server = [sys.executable, "-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log"]
-        process = subprocess.Popen(server, cwd=ROOT, env=environment)
+            subprocess.run([sys.executable, "manage.py", *command], cwd=project, env=environment, check=True)
+        # It inherits the socket: a port that is only looked up could be somebody else's by then.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port, descriptor = listening.getsockname()[1], listening.fileno()
+            server = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--no-access-log"]
+            process = subprocess.Popen(
+                [*server, f"--fd={descriptor}"], cwd=project, env=environment, pass_fds=[descriptor]
+            )
         try:
-            wait_until(lambda: _answers(port))
+            wait_until(lambda: process.poll() is not None or _answers(port))
+            assert process.poll() is None, f"uvicorn ended with exit code {process.returncode}"
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @contextmanager
@@ -45,17 +54,8 @@ def _database() -> Iterator[str]:
     with psycopg.connect(conninfo(dbname="postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {DATABASE}")
-        server = {name: quote(str(value), safe="/") for name, value in conninfo_to_dict(conninfo()).items()}
-        credentials = f"{server.get('user', '')}:{server.get('password', '')}@" if "user" in server else ""
-        yield f"postgresql://{credentials}:{server.get('port', '')}/{DATABASE}?host={server.get('host', '')}"
+        yield database_url(dbname=DATABASE)
         connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

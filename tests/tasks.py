@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dramatiq
+from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
+
+from apps.core.broker import DatabaseBroker
 
 
 def queued() -> list[tuple[str, list[Any]]]:
@@ -26,6 +31,30 @@ def empty_queue() -> Iterator[None]:
             cursor.execute("DELETE FROM dramatiq.queue")
             cursor.execute("DELETE FROM dramatiq.worker")
             cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND application_name = 'broadside-tasks'"
             )
+
+
+@contextmanager
+def database_broker(*actors: dramatiq.Actor[..., Any]) -> Iterator[dramatiq.Broker]:
+    """A second one on the same tables, as a worker's process has: unlike the application's it can be closed."""
+    broker = DatabaseBroker([import_string(path)() for path in settings.DRAMATIQ_BROKER["MIDDLEWARE"]])
+    for actor in actors:
+        broker.declare_actor(actor)
+    try:
+        yield broker
+    finally:
+        broker.close()
+        broker.notifier.join(20)
+        broker.pool.close()
+
+
+@contextmanager
+def worker(broker: dramatiq.Broker) -> Iterator[None]:
+    running = dramatiq.Worker(broker, worker_threads=1, worker_timeout=100)
+    running.start()
+    try:
+        yield
+    finally:
+        running.stop(timeout=5_000)

@@ -1,22 +1,17 @@
 """Whole stories through the API, on committed rows and with a worker at work."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.conf import settings as django_settings
 from django.core import mail
-from django.utils.module_loading import import_string
-from dramatiq import Worker
 
-from apps.core.broker import DatabaseBroker
 from apps.core.db import connection_scope
 from apps.users.tasks import send_welcome_mail
 from tests.api import Api
 from tests.make import PASSWORD
-from tests.tasks import empty_queue, queued
+from tests.tasks import database_broker, empty_queue, queued, worker
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,22 +36,6 @@ FEED = """query Feed {
 def queue() -> Iterator[None]:
     with empty_queue():
         yield
-
-
-@contextmanager
-def background() -> Iterator[None]:
-    """A worker like that of `make run`."""
-    broker = DatabaseBroker([import_string(path)() for path in django_settings.DRAMATIQ_BROKER["MIDDLEWARE"]])
-    broker.declare_actor(send_welcome_mail)
-    worker = Worker(broker, worker_threads=1, worker_timeout=100)
-    worker.start()
-    try:
-        yield
-    finally:
-        worker.stop(timeout=5_000)
-        broker.close()
-        broker.notifier.join(20)
-        broker.pool.close()
 
 
 async def join(api: Api, name: str) -> Api:
@@ -145,7 +124,7 @@ async def test_two_devices_and_a_new_password(api: Api) -> None:
 
 
 async def test_everybody_who_registers_is_greeted(api: Api) -> None:
-    with background():
+    with database_broker(send_welcome_mail) as broker, worker(broker):
         for name in ("Ann", "Bob"):
             await join(api, name)
         refused = await api.refused("register", email="ann@example.com", password=PASSWORD, firstName="Ann")

@@ -2,7 +2,7 @@
 
 import logging
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
@@ -15,12 +15,12 @@ def live(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when the database answers and is migrated, else 503 with the reason in one word."""
+    """200 when the database answers and is migrated, else 503 with the reason."""
     try:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return JsonResponse({"status": "unmigrated"}, status=503)
-    except DatabaseError:
+    except Error:
         logger.exception("The database does not answer.")
         return JsonResponse({"status": "no database"}, status=503)
     return JsonResponse({"status": "ok"})

@@ -88,7 +88,8 @@ class Processes:
 
     def stop(self) -> None:
         """Stop the children one after the other, in the order of their start. After `stop_seconds`, or when
-        interrupted, kill the rest; at the end kill whatever a child has left behind."""
+        interrupted, kill the rest; at the end kill whatever a child has left behind, and write what is left of
+        their output."""
         deadline = time.monotonic() + self._stop_seconds
         try:
             for child in self._children:
@@ -99,8 +100,11 @@ class Processes:
         for child in self._children:
             _kill_group(child.pid)
             child.process.wait()
+        # A pump ends with the last of the processes that write to it. One that has left its group was not killed
+        # and may hold the pipe for ever.
+        deadline = time.monotonic() + self._stop_seconds
         for pump in self._pumps:
-            pump.join(timeout=1)
+            pump.join(max(0, deadline - time.monotonic()))
         self._children.clear()
         self._pumps.clear()
 

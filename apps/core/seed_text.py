@@ -44,12 +44,10 @@ def tag_names(count: int) -> list[str]:
 
 
 def _tag_names() -> Iterator[str]:
-    topics, labels = iter(words.TOPICS), iter(words.LABELS)
-    for label, *pair in zip(labels, topics, topics, strict=False):
-        yield from (topic.name for topic in pair)
+    names = [topic.name for topic in words.TOPICS]
+    for place, label in enumerate(words.LABELS):
+        yield from names[2 * place : 2 * place + 2]
         yield label
-    yield words.TOPICS[-1].name
-    yield from words.LABELS[len(words.TOPICS) // 2 :]
     for qualifier in words.QUALIFIERS:
         yield from (f"{qualifier} {topic.subject}" for topic in words.TOPICS)
 

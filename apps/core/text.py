@@ -55,7 +55,7 @@ def clean_text(field: str, value: str, maximum: int, required: bool = True, sing
         raise _too_long(field, maximum)
     if _stacks_marks(value):
         raise DomainError(ErrorCode.INVALID, f"Has more than {MARKS_MAX} marks on one letter.", field)
-    value = unicodedata.normalize("NFC", value).strip()
+    value = unicodedata.normalize("NFC", value)
     if single_line and any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in value):
         raise DomainError(ErrorCode.INVALID, "Must be a single line without control characters.", field)
     if required and not _shows(value):
@@ -96,7 +96,7 @@ def is_storable(value: str) -> bool:
 def excerpt(text: str, length: int = 200) -> str:
     """The beginning of `text` on one line, cut between words, with an ellipsis when something was cut."""
     line = " ".join(text[: length * 4].split())
-    if len(line) <= length and len(text) <= length * 4:
+    if len(line) <= length and not text[length * 4 :].strip():
         return line
     cut = line[: length - 1]
     head, space, _ = cut.rpartition(" ")

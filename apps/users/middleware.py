@@ -1,12 +1,8 @@
 """Who is asking: the bearer token of a request, verified before anything else looks at it."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apps.users.tokens import Claims, InvalidToken, verify_access
-
-Scope = MutableMapping[str, Any]
-ASGIApp = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 class JWTMiddleware:
@@ -19,7 +15,7 @@ class JWTMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
             scope["auth"] = authenticate([value for name, value in scope["headers"] if name == b"authorization"])
         await self.app(scope, receive, send)

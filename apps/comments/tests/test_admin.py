@@ -1,13 +1,12 @@
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.comments.models import Comment
 from apps.posts.models import Post
 from apps.users.models import User
+from tests.statements import statements_of
 
 pytestmark = pytest.mark.django_db
 
@@ -41,12 +40,6 @@ def delete_selected(client: Client, *comments: Comment) -> None:
     selected = [str(comment.pk) for comment in comments]
     data = {"action": "delete_selected", "_selected_action": selected, "post": "yes"}
     assert client.post(COMMENTS, data).status_code == 302
-
-
-def statements_of(client: Client, url: str) -> list[str]:
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(url).status_code == 200
-    return [query["sql"] for query in captured]
 
 
 def test_the_list_costs_the_same_for_2_and_for_20_rows(admin_client: Client, post: Post) -> None:

@@ -70,7 +70,8 @@ def test_a_connection_that_the_server_dropped_is_replaced(actor: dramatiq.Actor[
     enqueue_on_commit(actor, 1)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'broadside-tasks'"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'broadside-tasks'"
         )
     enqueue_on_commit(actor, 2)
     assert queued() == [("note", [1]), ("note", [2])]

@@ -63,20 +63,20 @@ def test_children_are_stopped_in_the_order_of_their_start(tmp_path: Path) -> Non
     says_goodbye = """if True:
         import signal, sys, time
         def leave(*_):
-            print("goodbye")
+            with open("goodbyes", "a") as goodbyes:
+                print(sys.argv[1], file=goodbyes)
             sys.exit(0)
         signal.signal(signal.SIGTERM, leave)
         print("hello")
         time.sleep(60)
     """
     output = io.StringIO()
-    with Processes(output, cwd=tmp_path) as processes:
+    with Processes(output, cwd=tmp_path, stop_seconds=60) as processes:
         for name in ("first", "second", "third"):
-            processes.start(name, python(says_goodbye))
+            processes.start(name, python(says_goodbye, name))
         wait_until(lambda: output.getvalue().count("hello") == 3)
 
-    goodbyes = [line.split()[0] for line in output.getvalue().splitlines() if "goodbye" in line]
-    assert goodbyes == ["first", "second", "third"]
+    assert (tmp_path / "goodbyes").read_text().split() == ["first", "second", "third"]
 
 
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
@@ -102,6 +102,22 @@ def test_what_a_child_leaves_behind_is_killed(tmp_path: Path) -> None:
         assert is_running(orphan)
 
     wait_until(lambda: not is_running(orphan))
+
+
+def test_a_grandchild_that_left_and_keeps_the_output_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    leaves_a_daemon = """if True:
+        import subprocess, sys
+        print(subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True).pid)
+    """
+    output = io.StringIO()
+    with Processes(output, cwd=tmp_path, stop_seconds=0.2) as processes:
+        processes.start("parent", python(leaves_a_daemon, f"{SLEEP}\nopen('ended', 'w')"))
+        processes.wait()
+        wait_until(lambda: output.getvalue().endswith("\n"))
+    daemon = int(output.getvalue().split()[-1])
+
+    assert not (tmp_path / "ended").exists()
+    os.kill(daemon, signal.SIGKILL)
 
 
 def test_ctrl_c_in_the_terminal_reaches_no_child(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_an_excerpt_is_cut_between_words(text: str, expected: str) -> None:
 
 def test_an_excerpt_says_that_more_follows_behind_white_space() -> None:
     assert excerpt("a" + " " * 1_000 + "b", 10) == "a…"
-    assert excerpt("a" + " " * 1_000, 10) in {"a", "a…"}
+    assert excerpt("a" + " " * 1_000, 10) == "a"
 
 
 @settings(deadline=None, max_examples=500)

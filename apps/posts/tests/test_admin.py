@@ -2,14 +2,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.posts.models import TAGS_MAX, Post, PostStatus, Tag, Tagging
 from apps.users.models import User
+from tests.statements import statements_of
 
 pytestmark = pytest.mark.django_db
 
@@ -74,12 +73,6 @@ def when(at: datetime) -> dict[str, str]:
 def tag_names(post: Post) -> list[str]:
     assert [tagging.position for tagging in post.taggings.order_by("position")] == list(range(post.tags.count()))
     return [tagging.tag.name for tagging in post.taggings.select_related("tag").order_by("position")]
-
-
-def statements_of(client: Client, url: str) -> list[str]:
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(url).status_code == 200
-    return [query["sql"] for query in captured]
 
 
 def test_lists_cost_the_same_for_2_and_for_20_rows(admin_client: Client) -> None:

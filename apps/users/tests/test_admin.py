@@ -2,13 +2,12 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, Permission
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.users.models import Session, User
+from tests.statements import statements_of
 
 pytestmark = pytest.mark.django_db
 
@@ -41,12 +40,6 @@ def staff_client(*permissions: str) -> Client:
     client = Client()
     client.force_login(staff)
     return client
-
-
-def statements_of(client: Client, url: str) -> list[str]:
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(url).status_code == 200
-    return [query["sql"] for query in captured]
 
 
 def test_lists_cost_the_same_for_2_and_for_20_rows(admin_client: Client) -> None:

@@ -73,8 +73,9 @@ async def test_other_scopes_pass_untouched() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope)
 
-    await JWTMiddleware(app)({"type": "lifespan"}, None, None)
-    await JWTMiddleware(app)({"type": "websocket", "headers": []}, None, None)
+    middleware: Any = JWTMiddleware(app)
+    await middleware({"type": "lifespan"}, None, None)
+    await middleware({"type": "websocket", "headers": []}, None, None)
     assert seen == [{"type": "lifespan"}, {"type": "websocket", "headers": [], "auth": None}]
 
 

@@ -8,20 +8,18 @@ from typing import Any
 
 import dramatiq
 import pytest
-from django.conf import settings
 from django.core import mail
 from django.db import connections, transaction
 from django.utils.module_loading import import_string
-from dramatiq import Worker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerError
 
-from apps.core.broker import DatabaseBroker, enqueue_on_commit
+from apps.core.broker import enqueue_on_commit
 from apps.users import services, tasks
 from apps.users.models import User
 from config.settings.base import broker as broker_settings
 from tests.make import PASSWORD, make_user
-from tests.tasks import empty_queue, queued
+from tests.tasks import database_broker, empty_queue, queued, worker
 from tests.waiting import wait_until
 
 committed = pytest.mark.django_db(transaction=True)
@@ -35,16 +33,6 @@ def queue() -> Iterator[None]:
 
 def register(email: str = "ann@example.com") -> User:
     return services.user_register(email=email, password=PASSWORD, first_name="Ann", last_name="")
-
-
-@contextmanager
-def worker(broker: dramatiq.Broker) -> Iterator[None]:
-    running = Worker(broker, worker_threads=1, worker_timeout=100)
-    running.start()
-    try:
-        yield
-    finally:
-        running.stop(timeout=5_000)
 
 
 @committed
@@ -89,7 +77,7 @@ def test_a_registration_that_fails_at_the_commit_sends_nothing(queue: None) -> N
 @committed
 def test_a_worker_on_the_database_sends_the_mail(queue: None) -> None:
     user = register()
-    with database_broker() as broker, worker(broker):
+    with database_broker(tasks.send_welcome_mail) as broker, worker(broker):
         wait_until(lambda: bool(mail.outbox) and queued() == [])
     [sent] = mail.outbox
     assert (sent.to, sent.subject) == ([user.email], "Welcome to Broadside")
@@ -149,19 +137,6 @@ def test_a_message_runs_through_other_brokers(url: str) -> None:
 
 
 @contextmanager
-def database_broker() -> Iterator[dramatiq.Broker]:
-    """A second one on the same tables, as a worker's process has: unlike the application's it can be closed."""
-    broker = DatabaseBroker([import_string(path)() for path in settings.DRAMATIQ_BROKER["MIDDLEWARE"]])
-    broker.declare_actor(tasks.send_welcome_mail)
-    try:
-        yield broker
-    finally:
-        broker.close()
-        broker.notifier.join(20)
-        broker.pool.close()
-
-
-@contextmanager
 def other_broker(url: str) -> Iterator[dramatiq.Broker]:
     """The broker that the settings make of BROKER_URL, as django-dramatiq builds it."""
     options = broker_settings(url)
@@ -180,8 +155,3 @@ def delete_queue(broker: Any, queue_name: str) -> None:
         return
     for name in (queue_name, f"{queue_name}.DQ", f"{queue_name}.XQ"):
         broker.channel.queue_delete(name)
-
-
-def test_the_database_broker_opens_nothing_before_it_is_used() -> None:
-    broker = DatabaseBroker(middleware=[])
-    assert broker.pool.closed
