@@ -63,7 +63,9 @@ MASKS = {
 }
 
 # Where graphql-core goes on to quote what was sent, in Python's spelling: it may be a whole input, password included.
-_QUOTED_VALUE = re.compile(r"( represent [^:]*value|[,;]? found| Found): .*", re.DOTALL)
+_QUOTED_VALUE = re.compile(
+    r"(?P<kept> represent [^:]{0,40}value(?=: )|(?:found|Unexpected) (?:\w{0,5}String|Int|Float)(?= ))|[,;]? [Ff]ound: "
+)
 
 
 class RequestError(Exception):
@@ -150,13 +152,13 @@ def format_errors(errors: Sequence[GraphQLError], *, executed: bool, request_id:
     logged: set[int] = set()
     for error in errors:
         code = code_of(error, executed=executed)
-        message = MASKS.get(code) or _message(error)[:MESSAGE_MAX]
         cause = root_cause(error) or error
         if code in MASKS and id(cause) not in logged:
             logged.add(id(cause))
             unexpected(cause, ".".join(map(str, error.path or ())), request_id)
         if len(formatted) < ERRORS_MAX:
-            formatted.append({**_location_of(error), **error_entry(code, message, request_id, _fields_of(error))})
+            entry = error_entry(code, MASKS.get(code) or _message(error), request_id, _fields_of(error))
+            formatted.append({**_location_of(error), **entry})
     return formatted
 
 
@@ -177,12 +179,14 @@ def _fields_of(error: GraphQLError) -> list[str] | None:
 
 
 def _message(error: GraphQLError) -> str:
+    # Cut first: a name that graphql-core quotes may be a megabyte.
+    message = error.message[:MESSAGE_MAX]
     if isinstance(root_cause(error), RequestError | DomainError | DomainErrors):
-        return error.message
-    found = _QUOTED_VALUE.search(error.message)
-    if found is None:
-        return error.message.replace("not to be None", "not to be null")
-    head = error.message[: found.start()] + (found[1] if found[1].startswith(" represent") else "")
+        return message
+    quoted = _QUOTED_VALUE.search(message)
+    if quoted is None:
+        return message.replace("not to be None", "not to be null")
+    head = message[: quoted.end() if quoted["kept"] else quoted.start()]
     return head if head.endswith("?") else f"{head}."
 
 

@@ -1,9 +1,11 @@
 """What a wrong value is answered with: the reason, and never the value, which may be somebody's password."""
 
+import time
 from typing import Any
 
 import pytest
 
+from schema.errors import MESSAGE_MAX
 from tests.api import Api
 
 pytestmark = pytest.mark.django_db
@@ -30,6 +32,10 @@ POSTS = "query($filter: PostFilter, $first: Int) { posts(filter: $filter, first:
         (f'mutation {{ login(input: "{SECRET}") {{ user {{ id }} }} }}', {}, "to be an object."),
         (f'{{ posts(first: "{SECRET}") {{ nodes {{ id }} }} }}', {}, "Int cannot represent non-integer value."),
         (f'{{ posts(filter: {{publishedAfter: "{SECRET}"}}) {{ nodes {{ id }} }} }}', {}, "A DateTime has to be"),
+        (f'{{ login(email: "a", password "{SECRET}") }}', {}, "Expected ':', found String."),
+        (f'{{ login(email: "a", password """{SECRET}""") }}', {}, "Expected ':', found BlockString."),
+        (f'{{ "{SECRET}" }}', {}, "found String."),
+        ("query Q { posts } 1234567890", {}, "Unexpected Int."),
     ],
 )
 async def test_the_reason_is_told_without_the_value(
@@ -47,3 +53,14 @@ async def test_a_wrong_literal_is_located(api: Api) -> None:
     answer = await api.post({"query": query})
     assert answer.codes == ["GRAPHQL_VALIDATION_FAILED"]
     assert answer.body["errors"][0]["locations"] == [{"line": 1, "column": query.index('"soon"') + 1}]
+
+
+@pytest.mark.parametrize("repeated", [" represent ", " found", "found String ", "? Found: ", "x"])
+async def test_a_name_as_long_as_a_request_is_answered_at_once(api: Api, repeated: str) -> None:
+    """graphql-core quotes an unknown name as it is; to look for something in it must not take its length squared."""
+    started = time.process_time()
+    wrong = {"email": "a", "password": "b", repeated * (1_500_000 // len(repeated)): 1}
+    answer = await api.post({"query": LOGIN, "variables": {"input": wrong}})
+    assert time.process_time() - started < 15
+    assert answer.codes == ["BAD_USER_INPUT"]
+    assert len(answer.body["errors"][0]["message"]) <= MESSAGE_MAX + 1
