@@ -28,8 +28,12 @@ from schema.root import schema  # noqa: E402
 
 EXPLORER_DIST = settings.BASE_DIR / "explorer" / "dist"
 
-# Django writes a host with all below it as ".example.com", Starlette as "*.example.com".
-HOSTS = [f"*{host}" if host.startswith(".") else host for host in settings.ALLOWED_HOSTS]
+# Django's ".example.com" is that host and all below it; Starlette wants both.
+HOSTS = [
+    spelled
+    for host in settings.ALLOWED_HOSTS
+    for spelled in ([host[1:], f"*{host}"] if host.startswith(".") else [host])
+]
 
 
 def guarded(application: ASGIApp) -> ASGIApp:

@@ -1,23 +1,62 @@
 """Reading settings from the environment. What could only fail later is refused at once, by its name."""
 
+import os
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 Number = TypeVar("Number", int, float)
+# The methods below are named after these types.
+Text: TypeAlias = str
+Flag: TypeAlias = bool
+Items: TypeAlias = list[str]
+
+_FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
-    """django-environ's reader, with numbers that have a range."""
+    """django-environ's reader of files and URLs, with readers of values that take nothing for something else.
 
-    def number(self, name: str, default: Number, *, at_least: Number, at_most: Number = 2**31 - 1) -> Number:
-        """The variable as a number of the kind of `default`. Raises ImproperlyConfigured with name and range."""
-        text: str = self.str(name, str(default))
+    An empty variable is unset, and a "$" means nothing. Without a default an unset one raises ImproperlyConfigured,
+    as does a value that is not of its kind.
+    """
+
+    def str(self, name: Text, default: Text | None = None) -> Text:
+        value = os.environ.get(name) or default
+        if value is None:
+            raise ImproperlyConfigured(f"Set the {name} environment variable.")
+        return value
+
+    def bool(self, name: Text, default: Flag) -> Flag:
+        text = self.str(name, Text(default)).strip().lower()
+        if text not in _FLAGS:
+            raise ImproperlyConfigured(f"{name} has to be true or false, not {text!r}.")
+        return _FLAGS[text]
+
+    def list(self, name: Text, default: Sequence[Text] | None = None) -> Items:
+        """What stands between commas, without the white space around it."""
+        items = [item.strip() for item in os.environ.get(name, "").split(",") if item.strip()]
+        if not items and default is None:
+            raise ImproperlyConfigured(f"Set the {name} environment variable.")
+        return items or [*(default or ())]
+
+    def number(self, name: Text, default: Number, *, at_least: Number, at_most: Number = 2**31 - 1) -> Number:
+        """A number of the kind of `default`."""
+        text = self.str(name, Text(default))
         with suppress(ValueError):
             number = type(default)(text)
             if at_least <= number <= at_most:
                 return number
         kind = {int: "whole number", float: "number"}[type(default)]
         raise ImproperlyConfigured(f"{name} has to be a {kind} from {at_least} to {at_most}, not {text!r}.")
+
+    def email_url(self, name: Text, default: Text | None = None) -> dict[Text, Any]:
+        """Django's settings for the mail server at that URL."""
+        url = self.str(name, default)
+        with suppress(ImproperlyConfigured, ValueError):
+            settings: dict[Text, Any] = self.email_url_config(url)
+            return settings
+        raise ImproperlyConfigured(f"{name} has to be smtp+tls://user:password@host:587 or consolemail://.")
