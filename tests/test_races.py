@@ -12,12 +12,17 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.contrib.auth.hashers import MD5PasswordHasher, make_password
-from django.test import RequestFactory
+from django.db.models import QuerySet
+from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from apps.comments.admin import CommentAdmin
 from apps.comments.models import Comment
+from apps.core.admin import ModelAdmin
 from apps.core.db import connection_scope, conninfo
-from apps.posts.models import Post
+from apps.posts.admin import PostAdmin, TagAdmin
+from apps.posts.models import Post, Tag
+from apps.posts.tests.test_admin import form_data
 from apps.users import services
 from apps.users.models import RefreshToken, Session, User
 from tests.api import Api
@@ -302,25 +307,75 @@ async def test_a_tag_that_is_deleted_while_a_post_is_written_with_it_is_unknown(
     assert not await orm(Post.objects.exists)
 
 
-async def test_two_bulk_deletions_that_overlap_wait_for_each_other(api: Api) -> None:
-    staff = await orm(make_user, is_staff=True, is_superuser=True)
-    first, second = await orm(make_post), await orm(make_post)
-    tops = {post: await orm(make_comment, post=post) for post in (first, second)}
-    replies = {post: await orm(make_comment, parent=tops[post]) for post in (first, second)}
+async def test_a_tag_that_is_deleted_while_the_admin_writes_a_post_with_it_is_refused() -> None:
+    staff, tag = await orm(superuser), await orm(make_tag)
 
-    def delete(comments: list[Comment]) -> None:
-        request = RequestFactory().post("/")
-        request.user = staff
-        chosen = Comment.objects.filter(pk__in=[comment.pk for comment in comments])
-        CommentAdmin(Comment, admin.site).delete_queryset(request, chosen)
+    def write() -> bytes:
+        client = Client()
+        client.force_login(staff)
+        return client.post(reverse("admin:posts_post_add"), form_data(staff, None, [tag])).content
 
-    # From the bottom up alone, one would begin with the first post and the other with the second.
+    with psycopg.connect(conninfo()) as other:
+        other.execute("DELETE FROM posts_tag WHERE id = %s", [tag.pk])
+        writing = asyncio.create_task(orm(write))
+        await until_waiting(1)
+
+    assert b"has just been deleted" in await writing
+    assert not await orm(Post.objects.exists)
+
+
+async def test_a_tag_is_deleted_from_a_post_that_is_being_written_with_it() -> None:
+    staff, tag, post = await orm(superuser), await orm(make_tag), await orm(make_post)
+    with psycopg.connect(conninfo()) as writer:
+        writer.execute("SELECT FROM posts_tag WHERE id = %s FOR KEY SHARE", [tag.pk])
+        values = [post.pk, tag.pk]
+        writer.execute("INSERT INTO posts_tagging (post_id, tag_id, position) VALUES (%s, %s, 0)", values)
+        deleting = asyncio.create_task(orm(delete_in_admin, TagAdmin, staff, Tag.objects.filter(pk=tag.pk)))
+        await until_waiting(1)
+
+    await deleting
+    assert not await orm(Tag.objects.exists)
+    assert await orm(Post.objects.exists)
+
+
+async def test_two_bulk_deletions_of_posts_that_overlap_wait_for_each_other() -> None:
+    staff, first, _ = await orm(superuser), await orm(make_post), await orm(make_post)
     with psycopg.connect(conninfo()) as holder:
         holder.execute("SELECT FROM posts_post WHERE id = %s FOR UPDATE", [first.pk])
-        deletions = [asyncio.create_task(orm(delete, [replies[first], tops[second]]))]
-        await until_waiting(1)
-        deletions.append(asyncio.create_task(orm(delete, [replies[second], tops[first]])))
-        await until_waiting(2)
+        deletions = []
+        for number, order in enumerate(["pk", "-pk"], start=1):
+            chosen = Post.objects.order_by(order)
+            deletions.append(asyncio.create_task(orm(delete_in_admin, PostAdmin, staff, chosen)))
+            await until_waiting(number)
 
     await asyncio.gather(*deletions)
-    assert await orm(lambda: list(Comment.objects.filter(deleted_at=None))) == []
+    assert not await orm(Post.objects.exists)
+
+
+async def test_two_bulk_deletions_of_comments_that_overlap_wait_for_each_other() -> None:
+    staff, first, second = await orm(superuser), await orm(make_post), await orm(make_post)
+    tops = {post: await orm(make_comment, post=post) for post in (first, second)}
+    replies = {post: await orm(make_comment, parent=tops[post]) for post in (first, second)}
+    # From the bottom up alone, one would begin with the first post and the other with the second.
+    choices = [replies[first], tops[second]], [replies[second], tops[first]]
+    with psycopg.connect(conninfo()) as holder:
+        holder.execute("SELECT FROM posts_post WHERE id = %s FOR UPDATE", [first.pk])
+        deletions = []
+        for number, comments in enumerate(choices, start=1):
+            chosen = Comment.objects.filter(pk__in=[comment.pk for comment in comments])
+            deletions.append(asyncio.create_task(orm(delete_in_admin, CommentAdmin, staff, chosen)))
+            await until_waiting(number)
+
+    await asyncio.gather(*deletions)
+    assert not await orm(Comment.objects.filter(deleted_at=None).exists)
+
+
+def superuser() -> User:
+    return make_user(is_staff=True, is_superuser=True)
+
+
+def delete_in_admin(kind: type[ModelAdmin[Any]], staff: User, chosen: QuerySet[Any]) -> None:
+    """What the action "Delete selected" does after its confirmation."""
+    request = RequestFactory().post("/")
+    request.user = staff
+    kind(chosen.model, admin.site).delete_queryset(request, chosen)

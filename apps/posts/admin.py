@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -29,19 +30,31 @@ from apps.posts.models import (
     Tagging,
 )
 from apps.posts.selectors import search_query
-from apps.posts.services import insert_with_free_slug, post_delete
+from apps.posts.services import insert_with_free_slug, post_delete, tags_held
 from apps.users.models import User
 
 
 class TaggingFormSet(BaseInlineFormSet[Tagging, Post, "ModelForm[Tagging]"]):
+    def clean(self) -> None:
+        """Refuse a tag that somebody has deleted since the form found it; the others are held."""
+        super().clean()
+        if any(self.errors):
+            return
+        slugs = [tag.slug for tag in self._tags()]
+        if missing := set(slugs) - set(tags_held(slugs)):
+            raise ValidationError(f"The tag {min(missing)} has just been deleted.")
+
     def save(self, commit: bool = True) -> list[Tagging]:
         """Write the post's tags anew, numbered from 0: swapping two in place would break a constraint."""
         super().save(commit=False)  # sets the lists that the history entry is made from
-        tags = [form.cleaned_data.get("tag") for form in self.forms if form not in self.deleted_forms]
         Tagging.objects.filter(post=self.instance).delete()
         return Tagging.objects.bulk_create(
-            Tagging(post=self.instance, tag=tag, position=position) for position, tag in enumerate(filter(None, tags))
+            Tagging(post=self.instance, tag=tag, position=position) for position, tag in enumerate(self._tags())
         )
+
+    def _tags(self) -> list[Tag]:
+        kept = [form.cleaned_data.get("tag") for form in self.forms if form not in self.deleted_forms]
+        return [tag for tag in kept if tag is not None]
 
 
 class TaggingInline(TabularInline[Tagging, Post]):

@@ -148,6 +148,15 @@ def make_slug(title: str) -> str:
     return slugify(title, allow_unicode=True)[:longest].strip("-_") or "post"
 
 
+def tags_held(slugs: Sequence[str]) -> dict[str, Tag]:
+    """The tags with these slugs, as far as they exist; nobody can delete them before the transaction ends.
+
+    Django's select_for_update would also make the writers of one tag wait for each other.
+    """
+    held = "SELECT * FROM posts_tag WHERE slug = ANY(%s) ORDER BY id FOR KEY SHARE"
+    return {tag.slug: tag for tag in Tag.objects.raw(held, [[*slugs]])}
+
+
 def insert_with_free_slug(post: Post) -> None:
     """Store the new `post` under the slug of its title, or that with a random end when it is taken, also by a race."""
     slug = make_slug(post.title)
@@ -193,7 +202,7 @@ def _check_is_later(publish_at: datetime | None) -> None:
 
 
 def _tags(slugs: Sequence[str]) -> list[Tag]:
-    """The tags in the order of `slugs`, held until the end of the transaction, so that nobody deletes them meanwhile.
+    """The tags in the order of `slugs`, held.
 
     Raises DomainError INVALID for an unknown one, a second time, or too many.
     """
@@ -203,9 +212,7 @@ def _tags(slugs: Sequence[str]) -> list[Tag]:
         raise DomainError(ErrorCode.INVALID, "Each tag can be given once.", "tags")
     if not slugs:
         return []
-    # Django's select_for_update would make the writers of one tag wait for each other.
-    locked = "SELECT * FROM posts_tag WHERE slug = ANY(%s) ORDER BY id FOR KEY SHARE"
-    found = {tag.slug: tag for tag in Tag.objects.raw(locked, [[slug for slug in slugs if is_storable(slug)]])}
+    found = tags_held([slug for slug in slugs if is_storable(slug)])
     unknown = [slug for slug in slugs if slug not in found]
     if unknown:
         raise DomainError(ErrorCode.INVALID, f"There is no tag with the slug {unknown[0][:60]!r}.", "tags")
