@@ -33,10 +33,14 @@ class Context:
     batchers: Batchers = field(default_factory=Batchers)
     levels: Levels = field(default_factory=Levels)
 
-    def act_as(self, user: User | None, session_id: int | None) -> None:
-        """Go on as `user`, who has just proved who they are, or as nobody after a sign-out."""
-        self.viewer = user
-        self.session_id = session_id
+    def act_as(self, user: User, session_id: int) -> None:
+        """Go on as `user`, who has just proved who they are."""
+        self.viewer, self.session_id = user, session_id
+
+    def session_ended(self, session_id: int) -> None:
+        """Go on as nobody, when it was this request's session."""
+        if session_id == self.session_id:
+            self.viewer = self.session_id = None
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

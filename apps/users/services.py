@@ -22,6 +22,7 @@ from apps.users.policies import signed_in
 PASSWORD_MAX = 1_000
 # Two tabs that renew with one token at the same moment are no theft.
 REUSE_GRACE = timedelta(seconds=10)
+NO_LONGER_VALID = "This token is no longer valid. Sign in again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ class Tokens:
     access_token_expires_at: datetime
     refresh_token: str
     refresh_token_expires_at: datetime
+
+
+class TokenReused(DomainError):
+    """A refresh token came back that was spent long ago: it has been copied, so `session_id` was ended."""
+
+    def __init__(self, session_id: int) -> None:
+        super().__init__(ErrorCode.INVALID_TOKEN, NO_LONGER_VALID, "refresh_token")
+        self.session_id = session_id
 
 
 @transaction.atomic
@@ -92,7 +101,7 @@ def session_start(*, email: str, password: str, ip: str | None, user_agent: str)
 def session_renew(*, refresh_token: str) -> Tokens:
     """Exchange a refresh token for the next pair; each token works once.
 
-    Raises DomainError INVALID_TOKEN, or ACCOUNT_DISABLED.
+    Raises DomainError INVALID_TOKEN (TokenReused when that ended a session) or ACCOUNT_DISABLED.
     """
     outcome = _renew(tokens.digest(refresh_token))
     if isinstance(outcome, DomainError):
@@ -114,13 +123,14 @@ def _renew(digest: bytes) -> Tokens | DomainError:
         .first()
     )
     now = timezone.now()
-    refusal = DomainError(ErrorCode.INVALID_TOKEN, "This token is no longer valid. Sign in again.", "refresh_token")
+    refusal = DomainError(ErrorCode.INVALID_TOKEN, NO_LONGER_VALID, "refresh_token")
     if token is None:
         return refusal
     if token.spent_at is not None:
-        if now - token.spent_at > REUSE_GRACE:
-            Session.objects.filter(pk=token.session_id, revoked_at=None).update(revoked_at=now)
-        return refusal
+        if now - token.spent_at <= REUSE_GRACE:
+            return refusal
+        Session.objects.filter(pk=token.session_id, revoked_at=None).update(revoked_at=now)
+        return TokenReused(token.session_id)
     if token.expires_at <= now or token.session.revoked_at is not None:
         return refusal
     if not token.session.user.is_active:

@@ -96,15 +96,17 @@ class UserMutation:
 
     @mutation(description="Exchange a refresh token for new tokens. Each refresh token works once.")
     async def refresh_token(self, info: Info, input: RefreshTokenInput) -> RefreshTokenPayload:
-        tokens = await write(info, services.session_renew, **given(input))
+        try:
+            tokens = await write(info, services.session_renew, **given(input))
+        except services.TokenReused as reuse:
+            info.context.session_ended(reuse.session_id)
+            raise
         info.context.act_as(tokens.user, tokens.session_id)
         return RefreshTokenPayload.of_tokens(tokens)
 
     @mutation(description="Sign out: ends the session that the refresh token belongs to.")
     async def logout(self, info: Info, input: LogoutInput) -> LogoutPayload:
-        ended = await write(info, services.session_end, **given(input))
-        if ended == info.context.session_id:
-            info.context.act_as(None, None)
+        info.context.session_ended(await write(info, services.session_end, **given(input)))
         return LogoutPayload.of(success=True)
 
     @mutation(description="Change the viewer's password. All sessions end; the answer carries tokens of a new one.")

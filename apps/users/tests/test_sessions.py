@@ -149,6 +149,22 @@ async def test_a_token_used_again_after_the_grace_ends_the_whole_session(api: Ap
     assert (await api.with_token(other["accessToken"])(VIEWER)).data["viewer"], "another session ended, too"
 
 
+async def test_nothing_is_done_as_the_viewer_after_a_copied_token_has_ended_the_session(api: Api, make: Make) -> None:
+    first = await login(api, await make.user())
+    second = await renew(api, first["refreshToken"])
+    await RefreshToken.objects.filter(spent_at__isnull=False).aupdate(spent_at=F("spent_at") - timedelta(days=1))
+    query = """mutation($copied: RefreshTokenInput!, $profile: UpdateProfileInput!) {
+        refreshToken(input: $copied) { errors { code } }
+        updateProfile(input: $profile) { errors { code } }
+    }"""
+    variables = {"copied": {"refreshToken": first["refreshToken"]}, "profile": {"bio": "x"}}
+    answer = await api.with_token(second["accessToken"])(query, **variables)
+    assert answer.data == {
+        "refreshToken": {"errors": [{"code": "INVALID_TOKEN"}]},
+        "updateProfile": {"errors": [{"code": "UNAUTHENTICATED"}]},
+    }
+
+
 async def test_an_expired_refresh_token_is_refused(api: Api, make: Make) -> None:
     tokens = await login(api, await make.user())
     await RefreshToken.objects.aupdate(expires_at=timezone.now())
