@@ -47,7 +47,8 @@ MEDIA_TYPES = {
     ".woff2": "font/woff2",
 }
 SUFFIXES = {"br": ".br", "gzip": ".gz"}
-ASSET_PATH = re.compile(r"/assets/([\w-][\w.-]*)$")
+# A file system may refuse a name of more than 255 bytes: ASCII, and room for `.br` and `.gz`.
+ASSET_PATH = re.compile(r"/assets/([\w-][\w.-]{0,199})\Z", re.ASCII)
 
 BUILDING = """<!doctype html>
 <html lang="en">

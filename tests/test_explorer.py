@@ -217,6 +217,26 @@ async def test_nothing_can_be_used_before_the_editors_are_mounted(visit: Visit, 
     assert (await visit.run())["data"]["login"]["errors"] == []
 
 
+@pytest.mark.parametrize("chunk", ["monaco-editor-*.js", "monaco-editor-*.css", "lite-*.js"])
+@in_browser
+async def test_a_missing_chunk_of_the_editors_is_told_and_a_reload_mends_it(
+    visit: Visit, explorer_url: str, chunk: str
+) -> None:
+    async def missing(route: Route) -> None:
+        await route.fulfill(status=404)
+
+    await visit.page.route(f"**/assets/{chunk}", missing)
+    await visit.page.goto(explorer_url)
+    # An inert element has no role: this one is outside the inert container.
+    alert = visit.page.get_by_role("alert").filter(has_text="The editors could not be loaded.")
+    await expect(alert).to_be_visible()
+
+    await visit.page.unroute(f"**/assets/{chunk}")
+    await alert.get_by_role("button", name="Reload the page").click()
+    assert (await visit.run())["data"]["login"]["errors"] == []
+    await expect(alert).to_have_count(0)
+
+
 @in_browser
 async def test_first_visit_opens_with_the_example_operations(visit: Visit) -> None:
     tabs = visit.page.locator("[role=tab] button:not([aria-label])")

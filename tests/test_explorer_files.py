@@ -97,6 +97,10 @@ async def test_asset_comes_in_the_smallest_encoding_the_client_takes(
         "/assets/index-1a2b.js.br",
         "/index.html",
         "/assets/index-1a2b.js%00",
+        "/assets/index-1a2b.js%0A",
+        # Longer than a file system's names may be, in characters and in bytes alone.
+        f"/assets/{'a' * 5000}.js",
+        f"/assets/{'%C3%A9' * 150}.js",
     ],
 )
 @pytest.mark.asyncio

@@ -2,7 +2,8 @@ import "./workers";
 import { useGraphiQL } from "@graphiql/react";
 import { createLocalStorage } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
+import { createPortal } from "react-dom";
 import { createRoot } from "react-dom/client";
 import { fetcher } from "./fetcher";
 import { SessionBadge } from "./SessionBadge";
@@ -26,7 +27,10 @@ if (storage.getItem("graphiql:tabState") === null) {
 const container = document.getElementById("explorer")!;
 container.inert = true;
 
-/** Before its editors are mounted, GraphiQL sends nothing when told to run, and shows no other tab's operation. */
+/**
+ * Before its editors are mounted, GraphiQL sends nothing when told to run, and shows no other tab's operation. When
+ * they cannot be loaded, as after a rebuild that took away the files this page names, it says nothing of it.
+ */
 function UsableOnceMounted() {
   const mounted = useGraphiQL((store) =>
     Boolean(store.queryEditor && store.variableEditor && store.headerEditor && store.responseEditor),
@@ -34,7 +38,24 @@ function UsableOnceMounted() {
   useEffect(() => {
     container.inert = !mounted;
   }, [mounted]);
-  return null;
+
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    const fail = () => setFailed(true);
+    window.addEventListener("vite:preloadError", fail);
+    return () => window.removeEventListener("vite:preloadError", fail);
+  }, []);
+  // A chunk that the editors can do without fires the same event.
+  if (mounted || !failed) return null;
+  return createPortal(
+    <div role="alert" className="failed">
+      The editors could not be loaded.{" "}
+      <button type="button" onClick={() => location.reload()}>
+        Reload the page
+      </button>
+    </div>,
+    document.body,
+  );
 }
 
 createRoot(container).render(
