@@ -291,7 +291,7 @@ def test_settings_that_lack_something_say_what(tmp_path: Path, arguments: tuple[
 
     done = manage(clone, *arguments)
 
-    assert (done.returncode, done.stderr) == (1, "config.settings.prod: SECRET_KEY needs at least 32 bytes.\n")
+    assert (done.returncode, done.stderr) == (1, "config.settings.prod: Set the SECRET_KEY environment variable.\n")
 
 
 def test_with_database_url_no_postgresql_of_ours_is_started(tmp_path: Path) -> None:
