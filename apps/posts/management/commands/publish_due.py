@@ -2,8 +2,9 @@
 
 import argparse
 import logging
+import os
+import select
 import signal
-import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -23,6 +24,15 @@ def _pause(text: str) -> float:
     return seconds
 
 
+def _told_to_stop() -> int:
+    """A descriptor that can be read from as soon as a signal has asked this process to stop."""
+    # A handler may be interrupted by the next signal: with a threading.Event it would lock itself out.
+    told, tell = os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(tell, b"."))
+    return told
+
+
 class Command(BaseCommand):
     help = "Publish the scheduled posts whose time has come: once, for cron, or every few seconds until it is stopped."
 
@@ -30,10 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--every", type=_pause, metavar="SECONDS", help="Go on, with this pause between the runs.")
 
     def handle(self, *args: Any, every: float | None, **options: Any) -> None:
-        stopped = threading.Event()
-        if every is not None:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: stopped.set())
+        told = None if every is None else _told_to_stop()
         while True:
             try:
                 published = posts_publish_due()
@@ -45,5 +52,5 @@ class Command(BaseCommand):
             close_old_connections()
             if published:
                 self.stdout.write(f"Published {published} scheduled posts.")
-            if every is None or stopped.wait(every):
+            if told is None or select.select([told], [], [], every)[0]:
                 return
