@@ -182,13 +182,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return body
 
     def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        return Response(self.encode_json(response_data), media_type="application/json")
+        return Response(orjson.dumps(response_data), media_type="application/json")
 
     async def render_graphql_ide(self, request: Request) -> Response:
         return explorer.page(self._explorer_dist)
-
-    def encode_json(self, data: object) -> bytes:
-        return orjson.dumps(data)
 
 
 def _sent_in_url(request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
