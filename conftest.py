@@ -18,8 +18,11 @@ from tests.make import Make
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
-    """The database server: DATABASE_URL's, else a throw-away one that lives as long as this run."""
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
+    """The database server: DATABASE_URL's, else a throw-away one that lives as long as this run.
+
+    Processes that run side by side have a database each.
+    """
     with ExitStack() as stack:
         if not os.environ.get("DATABASE_URL"):
             server = conninfo_to_dict(stack.enter_context(embedded_postgres.temporary()))
