@@ -1,6 +1,8 @@
-"""The executor's side of a field. It knows neither Django nor this application."""
+"""The breadth-first executor. It knows neither Django nor this application; docs/engine.md introduces it."""
 
-from schema.engine.fields import BatchField, batch_field
+from schema.engine.executor import BreadthFirstExecutor
+from schema.engine.fields import BatchField, attributes_read, batch_field, reads
 from schema.engine.levels import Levels
+from schema.engine.permissions import Permission
 
-__all__ = ["BatchField", "Levels", "batch_field"]
+__all__ = ["BatchField", "BreadthFirstExecutor", "Levels", "Permission", "attributes_read", "batch_field", "reads"]

@@ -14,12 +14,13 @@ functions. A plain function, for what needs no I/O, gets one parent at a time th
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import strawberry
 from strawberry.types.field import StrawberryField
 
 from schema.engine.levels import WrongNumberOfValues
+from schema.engine.permissions import Permission, guarded
 
 BatchResolver = Callable[..., Any]
 
@@ -27,22 +28,34 @@ BatchResolver = Callable[..., Any]
 class BatchField(StrawberryField):
     """A Strawberry field that knows its batch resolver. Made by `batch_field`."""
 
-    batch_resolver: BatchResolver
+    @property
+    def batch_resolver(self) -> BatchResolver:
+        # Strawberry copies the fields of generic types: what it copies is the resolver.
+        resolver: BatchResolver = self.base_resolver.wrapped_func.batch_resolver  # type: ignore[union-attr]
+        return resolver
 
 
-def batch_field(resolver: BatchResolver, *, description: str, deprecation_reason: str | None = None) -> Any:
+def batch_field(
+    resolver: BatchResolver,
+    *,
+    description: str,
+    deprecation_reason: str | None = None,
+    permissions: Sequence[Permission] = (),
+) -> Any:
     """A field for a type's class body, typed by its annotation there and resolved by `resolver`.
 
     `resolver(parents, info, **arguments)` is a coroutine function, which gets all parents of a level, or a plain one,
-    which must not wait for anything. The parameters after `info` become the field's arguments.
+    which must not wait for anything. The parameters after `info` become the field's arguments. Parents that one of
+    `permissions` refuses never reach it.
     """
+    if permissions:
+        resolver = guarded(resolver, permissions)
     field = BatchField(
         python_name=None,
         description=description,
         deprecation_reason=deprecation_reason,
         base_resolver=None,
     )
-    field.batch_resolver = resolver
     return field(_one_by_one(resolver))
 
 
@@ -66,6 +79,7 @@ def _one_by_one(resolver: BatchResolver) -> Callable[..., Any]:
                 raise values[0]
             return values[0]
 
+    resolve.batch_resolver = resolver  # type: ignore[attr-defined]
     # Strawberry reads names, arguments and types off the signature, and looks annotations up in the module.
     resolve.__name__ = getattr(resolver, "__name__", "resolve")
     resolve.__module__ = resolver.__module__
@@ -78,3 +92,25 @@ def _one_by_one(resolver: BatchResolver) -> Callable[..., Any]:
     resolve.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
     resolve.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
     return resolve
+
+
+R = TypeVar("R", bound=BatchResolver)
+
+
+def reads(*attributes: str) -> Callable[[R], R]:
+    """Says which attributes of its parents a batch resolver reads, so that no others have to be loaded.
+
+    A resolver without it may read any.
+    """
+
+    def declare(resolver: R) -> R:
+        resolver.reads = attributes  # type: ignore[attr-defined]
+        return resolver
+
+    return declare
+
+
+def attributes_read(info: strawberry.Info[Any, Any], type_name: str) -> frozenset[str] | None:
+    """The attributes that the operation reads of the `type_name` objects that this field gives; None means any."""
+    read: Callable[[str], frozenset[str] | None] | None = getattr(info._raw_info, "attributes_read", None)  # noqa: SLF001
+    return read(type_name) if read else None

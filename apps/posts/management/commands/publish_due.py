@@ -15,6 +15,7 @@ from apps.posts.services import posts_publish_due
 
 logger = logging.getLogger("broadside.publish_due")
 LONGEST_PAUSE = 86_400
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _pause(text: str) -> float:
@@ -28,7 +29,7 @@ def _told_to_stop() -> int:
     """A descriptor that can be read from as soon as a signal has asked this process to stop."""
     # A handler may be interrupted by the next signal: with a threading.Event it would lock itself out.
     told, tell = os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, lambda *_: os.write(tell, b"."))
     return told
 
@@ -52,5 +53,10 @@ class Command(BaseCommand):
             close_old_connections()
             if published:
                 self.stdout.write(f"Published {published} scheduled posts.")
-            if told is None or select.select([told], [], [], every)[0]:
+            if told is None:
+                return
+            if select.select([told], [], [], every)[0]:
+                # Python gives handlers up before it has ended, and another signal would kill it then.
+                for number in STOPS:
+                    signal.signal(number, signal.SIG_IGN)
                 return

@@ -1,0 +1,220 @@
+"""Everything that touches private parts of graphql-core and Strawberry, for the versions in VERSIONS.
+
+`tests/test_internals.py` fails on other versions: read this module against their sources, then change VERSIONS.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import strawberry
+from graphql import (
+    FieldNode,
+    GraphQLAbstractType,
+    GraphQLBoolean,
+    GraphQLError,
+    GraphQLField,
+    GraphQLID,
+    GraphQLLeafType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    GraphQLString,
+    NamedTypeNode,
+    NonNullTypeNode,
+)
+from graphql.execution.collect_fields import (
+    CollectedFields,
+    FieldDetails,
+    collect_fields,
+    collect_subfields,
+)
+from graphql.execution.executor import invalid_return_type_error
+from graphql.execution.values import get_argument_values
+from graphql.pyutils import Path
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo as StrawberryResolveInfo
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from schema.engine.fields import BatchField
+from schema.engine.plan import Field, Kind, getter
+
+if TYPE_CHECKING:
+    from schema.engine.plan import Attributes
+
+VERSIONS = {"graphql-core": "3.3.2", "strawberry-graphql": "0.341.2"}
+
+Collected: TypeAlias = CollectedFields
+Details: TypeAlias = list[FieldDetails]
+
+
+class Executor(StrawberryGraphQLCoreExecutionContext):
+    """graphql-core's executor as Strawberry makes it for a request, with its document and variables."""
+
+
+class LevelInfo(StrawberryResolveInfo):
+    """graphql-core's info for all objects of a level: its path goes through lists without their indices."""
+
+    attributes: Attributes
+
+    def attributes_read(self, type_name: str) -> frozenset[str] | None:
+        return self.attributes.get(type_name, frozenset())
+
+
+def covers(executor: Executor) -> bool:
+    """Whether `executor` was asked for nothing that only graphql-core's own way of executing can give."""
+    middleware = executor.middleware_manager
+    return (
+        # Strawberry passes a manager even when it manages nothing.
+        (middleware is None or not middleware.middlewares)
+        and executor.abort_signal is None
+        and executor.hooks is None
+        and executor.error_propagation
+        # What `execute_sync` passes: it cannot wait for anything.
+        and executor.is_awaitable.__name__ != "assume_not_awaitable"
+    )
+
+
+def steering_values(executor: Executor) -> list[object]:
+    """The values of the Boolean variables: @include and @skip take no others."""
+    coerced = executor.variable_values.coerced
+    values = []
+    for definition in executor.operation.variable_definitions or ():
+        declared = definition.type.type if isinstance(definition.type, NonNullTypeNode) else definition.type
+        if isinstance(declared, NamedTypeNode) and declared.name.value == "Boolean":
+            values.append(coerced.get(definition.variable.name.value))
+    return values
+
+
+def root_fields(executor: Executor, root_type: GraphQLObjectType) -> Collected:
+    return collect_fields(
+        executor.schema,
+        executor.fragments,
+        executor.variable_values,
+        root_type,
+        executor.operation,
+        executor.hide_suggestions,
+    )
+
+
+def fields_below(executor: Executor, selected: GraphQLObjectType, details: Details) -> Collected:
+    return collect_subfields(
+        executor.schema,
+        executor.fragments,
+        executor.variable_values,
+        executor.operation,
+        selected,
+        details,
+        executor.hide_suggestions,
+    )
+
+
+def classified(
+    executor: Executor, definition: GraphQLField, key: str, nodes: list[FieldNode], parent: GraphQLObjectType
+) -> Field:
+    """The field with its kind and its resolver. What is not known to be batched is resolved one by one."""
+    name = nodes[0].name.value
+    resolve = definition.resolve or executor.field_resolver
+    field: StrawberryField | None = definition.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if name == "__typename":
+        return Field(key, name, Kind.TYPENAME, nodes, parent, definition, resolve)
+    if field is not None and _is_attribute(field, resolve):
+        attribute = getattr(field, "django_name", None) or field.python_name
+        return Field(key, name, Kind.ATTRIBUTE, nodes, parent, definition, getter(attribute), attribute)
+    if isinstance(field, BatchField) and not field.extensions and not _strawberry(executor.schema).exception_handlers:
+        return Field(key, name, Kind.BATCH, nodes, parent, definition, field.batch_resolver, strawberry_field=field)
+    return Field(key, name, Kind.EACH, nodes, parent, definition, resolve)
+
+
+def _is_attribute(field: StrawberryField, resolve: Any) -> bool:
+    own = type(field).get_result is StrawberryField.get_result or getattr(field, "reads_attribute", False)
+    return (
+        own and field.is_basic_field and resolve.__name__ == "_get_basic_result" and field.default_resolver is getattr
+    )
+
+
+def _strawberry(schema: GraphQLSchema) -> strawberry.Schema:
+    return schema._strawberry_schema  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
+
+
+def coerced_arguments(executor: Executor, definition: GraphQLField, node: FieldNode) -> dict[str, Any] | None:
+    """The arguments as graphql-core coerces them; None when it refuses them."""
+    try:
+        return get_argument_values(definition, node, executor.variable_values, None, executor.hide_suggestions)
+    except Exception:  # noqa: BLE001  (the field fails with it, each time it is executed)
+        return None
+
+
+def arguments(executor: Executor, field: Field) -> dict[str, Any]:
+    """The field's arguments for this request. Raises GraphQLError for what the field does not take."""
+    if field.arguments is not None:
+        return field.arguments
+    return get_argument_values(
+        field.definition, field.nodes[0], executor.variable_values, None, executor.hide_suggestions
+    )
+
+
+def level_info(executor: Executor, field: Field, path: Path) -> LevelInfo:
+    """What a resolver of `field` may know, with the attributes that are read of what it gives."""
+    info = LevelInfo._make(executor.build_resolve_info(field.definition, field.nodes, field.parent_type, path))
+    info.attributes = field.attributes
+    return info
+
+
+def call_batch(executor: Executor, field: Field, parents: list[Any], info: LevelInfo) -> Any:
+    """What the batch resolver gives for `parents`: values, or a coroutine of them."""
+    strawberry_schema = _strawberry(executor.schema)
+    strawberry_info = strawberry_schema.config.info_class(_raw_info=cast("Any", info), _field=field.strawberry_field)
+    converted = convert_arguments(
+        arguments(executor, field),
+        field.strawberry_field.arguments,
+        scalar_registry=strawberry_schema.schema_converter.scalar_registry,
+        config=strawberry_schema.config,
+        info=strawberry_info,
+    )
+    return field.resolve(parents, strawberry_info, **converted)
+
+
+def coercer(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
+    """graphql-core's completion of one leaf, its checks and messages included."""
+    complete = Executor.complete_leaf_value
+    return lambda value: complete(leaf, value)
+
+
+def plain_types(leaf: GraphQLLeafType) -> frozenset[type]:
+    """The types whose values the scalar gives as they are. Numbers have bounds, so they are always looked at."""
+    if leaf is GraphQLString or leaf is GraphQLID:
+        return frozenset((str,))
+    return frozenset((bool,)) if leaf is GraphQLBoolean else frozenset()
+
+
+def is_async(function: Any) -> bool:
+    """Whether a type is told by something that has to be awaited."""
+    return inspect.iscoroutinefunction(function)
+
+
+def type_resolver(
+    executor: Executor, abstract: GraphQLAbstractType, details: Details
+) -> Callable[[Any, Any], GraphQLObjectType]:
+    """Tells the object type of a value, with graphql-core's checks and messages. Holds no executor."""
+    resolve_type = abstract.resolve_type or executor.type_resolver
+    schema, ensure = executor.schema, Executor.ensure_valid_runtime_type
+
+    class _Schema:
+        """All that the check knows of its executor."""
+
+    holder: Any = _Schema()
+    holder.schema = schema
+
+    def type_of(value: Any, info: Any) -> GraphQLObjectType:
+        return ensure(holder, resolve_type(value, info, abstract), abstract, details, info, value)
+
+    return type_of
+
+
+def not_of_type(expected: GraphQLObjectType, value: Any, nodes: list[FieldNode]) -> GraphQLError:
+    """The error for a value that the type's `is_type_of` has refused."""
+    return invalid_return_type_error(expected, value, [FieldDetails(node, None) for node in nodes])
