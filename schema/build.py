@@ -18,6 +18,7 @@ from strawberry.extensions import AddValidationRules, MaxTokensLimiter
 from strawberry.types import ExecutionContext
 
 from schema.cost import CostLimit
+from schema.engine import BreadthFirstExecutor
 from schema.limits import LimitsRule, NamedOperationOnly
 from schema.scalars import CONFIG
 
@@ -37,6 +38,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
         mutation=mutation,
         types=types,
         config=CONFIG,
+        execution_context_class=BreadthFirstExecutor if settings.GRAPHQL_ENGINE == "breadth" else None,
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=settings.GRAPHQL_MAX_TOKENS),
             lambda: AddValidationRules(rules),

@@ -6,17 +6,23 @@ A slice declares its loaders beside its types, from its own `visible_to`:
     tags_of_post = Lists(selectors.tags_visible_to, parent="taggings__post_id", order=("taggings__position",))
     comment_counts = Counts(selectors.living_visible_to, parent="post_id")
     comments_of_post = Pages(selectors.visible_to, parent="post_id")
+    all_posts = RootPages(selectors.visible_to)
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from django.conf import settings
 from django.db.models import Count, F, Model, QuerySet, Value
 
-from apps.core.rows import ParentKey, fetch, fetch_pages
+from apps.core.rows import KEYS, ParentKey, Statement, compiled, compiled_pages, fetch
+from schema.engine import attributes_read, reads
 from schema.errors import RequestError, RequestErrorCode
 from schema.relay import Order, Page, PageArgs
 
@@ -34,18 +40,24 @@ Visible = Callable[["User | None"], "QuerySet[M, M]"]
 class Batcher(Generic[K, V]):
     """Loads values by key, each once; keys asked for in one turn of the event loop share one `fetch`."""
 
-    def __init__(self, fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> None:
+    def __init__(
+        self, fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]], slots: asyncio.Semaphore | None = None
+    ) -> None:
         self._fetch = fetch
+        self._slots = slots or nullcontext()
         self._tasks: dict[K, asyncio.Task[Mapping[K, V]]] = {}
         self._collecting: tuple[list[K], asyncio.Task[Mapping[K, V]]] | None = None
 
     async def load(self, keys: Sequence[K]) -> list[V | None]:
         """The value of each key, in order; None where there is none. Raises what `fetch` raised."""
+        tasks = self._tasks
         for key in keys:
-            if key not in self._tasks:
-                self._tasks[key] = self._enlist(key)
-        await asyncio.gather(*{self._tasks[key] for key in keys})
-        return [self._tasks[key].result().get(key) for key in keys]
+            if key not in tasks:
+                tasks[key] = self._enlist(key)
+        found = {key: tasks[key] for key in keys}
+        await asyncio.gather(*set(found.values()))
+        results = {task: task.result() for task in set(found.values())}
+        return [results[tasks[key]].get(key) for key in keys]
 
     def _enlist(self, key: K) -> asyncio.Task[Mapping[K, V]]:
         if self._collecting is None:
@@ -58,24 +70,60 @@ class Batcher(Generic[K, V]):
     async def _run(self, keys: list[K]) -> Mapping[K, V]:
         await asyncio.sleep(0)  # whoever else is ready in this turn may still ask
         self._collecting = None
-        return await self._fetch(keys)
+        async with self._slots:
+            return await self._fetch(keys)
 
 
 class Batchers:
-    """The batchers of one request, by what they load."""
+    """The batchers of one request, by what they load. At most READ_CONCURRENCY of them read at a time."""
 
     def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(settings.READ_CONCURRENCY)
         self._batchers: dict[Hashable, Batcher[Any, Any]] = {}
 
     def of(self, key: Hashable, fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Batcher[K, V]:
         """The batcher for `key`, made with `fetch` when it is the first."""
         if key not in self._batchers:
-            self._batchers[key] = Batcher(fetch)
+            self._batchers[key] = Batcher(fetch, self._slots)
         return self._batchers[key]
 
     def clear(self) -> None:
         """Forget everything loaded so far: a write has made it old."""
         self._batchers.clear()
+
+
+class Statements(Generic[V]):
+    """The compiled statements of one loader, least recently used ones forgotten.
+
+    Compiling a queryset takes longer than running it. A statement is used again only for the same shape and for a
+    viewer who is the same in everything that is known of them, because `visible_to` may look at any of it. What
+    depends on the time of the request is compiled for each.
+    """
+
+    def __init__(self, size: int = 500) -> None:
+        self._size = size
+        self._statements: OrderedDict[Hashable, Statement[V]] = OrderedDict()
+
+    def of(self, viewer: User | None, shape: Hashable, compile: Callable[[], Statement[V]]) -> Statement[V]:
+        """The statement for `viewer` and `shape`, which `compile` makes when there is none."""
+        try:
+            known = (None if viewer is None else tuple(sorted(_data_of(viewer))), shape)
+            statement = self._statements.get(known)
+        except TypeError:  # something in it is not hashable
+            return compile()
+        if statement is not None:
+            self._statements.move_to_end(known)
+            return statement
+        statement = compile()
+        if statement.is_timeless:
+            self._statements[known] = statement
+            if len(self._statements) > self._size:
+                self._statements.popitem(last=False)
+        return statement
+
+
+def _data_of(viewer: User) -> Iterator[tuple[str, Any]]:
+    return ((name, value) for name, value in vars(viewer).items() if name != "_state")
 
 
 class ByKey(Generic[M]):
@@ -84,22 +132,32 @@ class ByKey(Generic[M]):
     def __init__(self, visible_to: Visible[M], column: str = "id") -> None:
         self._visible_to = visible_to
         self._column = column
+        self._statements: Statements[M] = Statements()
 
     async def load(self, keys: Sequence[Any], info: Info) -> list[M | None]:
         """The row of each key, in order; None for a None key, and for a row that is missing or hidden."""
         viewer = info.context.viewer
+        visible = self._visible_to
+        columns = _columns(info, visible)
+
+        def compile() -> Statement[M]:
+            needed = None if columns is None else columns | {self._column}
+            return compiled(visible(viewer).filter(**{f"{self._column}__any_of": KEYS}), needed)
 
         async def load_rows(wanted: list[Any]) -> dict[Any, M]:
-            rows = await fetch(self._visible_to(viewer).filter(**{f"{self._column}__any_of": wanted}))
+            rows = await self._statements.of(viewer, columns, compile).fetch(wanted)
             return {getattr(row, self._column): row for row in rows}
 
-        batcher = info.context.batchers.of(self, load_rows)
+        batcher = info.context.batchers.of((self, columns), load_rows)
+        if None not in keys:
+            return await batcher.load(keys)
         found = iter(await batcher.load([key for key in keys if key is not None]))
         return [None if key is None else next(found) for key in keys]
 
     def through(self, attribute: str) -> Callable[[Sequence[Any], Info], Awaitable[list[M | None]]]:
         """A batch resolver: the rows that the parents' `attribute` (`parent_id`) points to."""
 
+        @reads(attribute)
         async def resolve(parents: Sequence[Any], info: Info) -> list[M | None]:
             return await self.load([getattr(parent, attribute) for parent in parents], info)
 
@@ -109,14 +167,31 @@ class ByKey(Generic[M]):
         """The same for a field that is never null. A row that went between two statements is a CONFLICT."""
         resolve = self.through(attribute)
 
+        @reads(attribute)
         async def resolve_required(parents: Sequence[Any], info: Info) -> list[M | RequestError]:
-            return [row or _gone() for row in await resolve(parents, info)]
+            return [_gone() if row is None else row for row in await resolve(parents, info)]
 
         return resolve_required
 
 
 def _gone() -> RequestError:
     return RequestError(RequestErrorCode.CONFLICT, "This has changed while it was being read. Read it again.")
+
+
+def _columns(info: Info, visible_to: Visible[Any]) -> frozenset[str] | None:
+    """What this field's level reads of the rows of `visible_to`; None for everything."""
+    return attributes_read(info, _model_of(visible_to))
+
+
+def _cursors(info: Info, visible_to: Visible[Any]) -> bool:
+    """Whether this field's connection is asked for cursors."""
+    read = attributes_read(info, f"{_model_of(visible_to)}Connection")
+    return read is None or not read.isdisjoint(("edges", "page_info"))
+
+
+@cache
+def _model_of(visible_to: Visible[Any]) -> str:
+    return visible_to(None).model.__name__
 
 
 class Lists(Generic[M]):
@@ -126,19 +201,25 @@ class Lists(Generic[M]):
         self._visible_to = visible_to
         self._parent = parent
         self._order = order
+        self._statements: Statements[M] = Statements()
 
+    @reads("pk")
     async def of_parents(self, parents: Sequence[Model], info: Info) -> list[list[M]]:
         """A batch resolver: the rows whose `parent` column is the parent's key, in order."""
         viewer = info.context.viewer
+        columns = _columns(info, self._visible_to)
+
+        def compile() -> Statement[M]:
+            rows = self._visible_to(viewer).filter(**{f"{self._parent}__any_of": KEYS})
+            return compiled(rows.annotate(parent_key=F(self._parent)).order_by(*self._order), columns)
 
         async def load_lists(keys: list[int]) -> dict[int, list[M]]:
-            rows = self._visible_to(viewer).filter(**{f"{self._parent}__any_of": keys})
             lists: dict[int, list[M]] = {}
-            for row in await fetch(rows.annotate(parent_key=F(self._parent)).order_by(*self._order)):
+            for row in await self._statements.of(viewer, columns, compile).fetch(keys):
                 lists.setdefault(row.parent_key, []).append(row)  # type: ignore[attr-defined]  # annotated above
             return lists
 
-        lists = await info.context.batchers.of(self, load_lists).load([parent.pk for parent in parents])
+        lists = await info.context.batchers.of((self, columns), load_lists).load([parent.pk for parent in parents])
         return [rows or [] for rows in lists]
 
 
@@ -148,7 +229,9 @@ class Counts(Generic[M]):
     def __init__(self, visible_to: Visible[M], parent: str) -> None:
         self._visible_to = visible_to
         self._parent = parent
+        self._statements: Statements[tuple[int, int]] = Statements()
 
+    @reads("pk")
     async def of_parents(self, parents: Sequence[Model], info: Info) -> list[int]:
         """A batch resolver: the number of rows whose `parent` column is the parent's key."""
         return await self.load([parent.pk for parent in parents], info)
@@ -163,10 +246,13 @@ class Counts(Generic[M]):
         """The counts for the parents' `keys`; `narrow` filters the rows, and `key` stands for it in the cache."""
         viewer = info.context.viewer
 
-        async def load_counts(wanted: list[int]) -> dict[int, int]:
-            rows = self._visible_to(viewer).filter(**{f"{self._parent}__any_of": wanted})
+        def compile() -> Statement[tuple[int, int]]:
+            rows = self._visible_to(viewer).filter(**{f"{self._parent}__any_of": KEYS})
             counted = (narrow(rows) if narrow else rows).order_by().values(self._parent).annotate(count=Count("*"))
-            return {row[self._parent]: row["count"] for row in await fetch(counted)}
+            return compiled(counted.values_list(self._parent, "count"))
+
+        async def load_counts(wanted: list[int]) -> dict[int, int]:
+            return dict(await self._statements.of(viewer, key, compile).fetch(wanted))
 
         counts = await info.context.batchers.of((self, key), load_counts).load(keys)
         return [count or 0 for count in counts]
@@ -179,6 +265,7 @@ class Pages(Generic[M]):
         self._visible_to = visible_to
         self._parent = parent
         self._counts = Counts(visible_to, parent)
+        self._statements: Statements[M] = Statements()
 
     async def of_parents(
         self,
@@ -191,10 +278,20 @@ class Pages(Generic[M]):
     ) -> list[Page[M]]:
         """The page of each parent; `narrow` filters the rows, and `key` stands for it in the cache."""
         viewer = info.context.viewer
+        columns = _columns(info, self._visible_to)
+        cursors = _cursors(info, self._visible_to)
+        shape = (page, order.name, key, columns, cursors)
+
+        def compile() -> Statement[M]:
+            rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
+            placed = page.apply(narrow(rows) if narrow else rows, order, for_cursors=cursors)
+            return compiled_pages(placed, page.size + 1, columns)
 
         async def load_pages(keys: list[int]) -> dict[int, list[M]]:
-            rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
-            return await fetch_pages(page.apply(narrow(rows) if narrow else rows, order), keys, page.size + 1)
+            pages: dict[int, list[M]] = {}
+            for row in await self._statements.of(viewer, shape, compile).fetch(keys):
+                pages.setdefault(row.parent_key, []).append(row)  # type: ignore[attr-defined]  # named by the statement
+            return pages
 
         def total_of(parent: int) -> Callable[[], Awaitable[int]]:
             async def total() -> int:
@@ -202,17 +299,43 @@ class Pages(Generic[M]):
 
             return total
 
-        batcher = info.context.batchers.of((self, page, order.name, key), load_pages)
+        batcher = info.context.batchers.of((self, shape), load_pages)
         pages = await batcher.load([parent.pk for parent in parents])
         return [page.cut(rows or [], order, total_of(parent.pk)) for parent, rows in zip(parents, pages, strict=True)]
 
 
-async def root_page(visible: QuerySet[M], page: PageArgs, order: Order) -> Page[M]:
-    """One page of `visible`, for one statement, and one more for its total when that is selected."""
+class RootPages(Generic[M]):
+    """Pages of everything that may be seen. One statement, and one more for the total when that is selected."""
 
-    async def total() -> int:
-        # One group, so that the count stays a queryset and is read like everything else.
-        counted = visible.order_by().values(all=Value(1)).annotate(count=Count("*")).values_list("count", flat=True)
-        return sum(await fetch(counted))
+    def __init__(self, visible_to: Visible[M]) -> None:
+        self._visible_to = visible_to
+        self._statements: Statements[M] = Statements()
 
-    return page.cut(await fetch(page.apply(visible, order)[: page.size + 1]), order, total)
+    async def page(
+        self,
+        info: Info,
+        page: PageArgs,
+        order: Order,
+        narrow: Callable[[QuerySet[M]], QuerySet[M]] | None = None,
+        key: Hashable = None,
+    ) -> Page[M]:
+        """The page; `narrow` filters the rows, and `key` stands for it in the cache."""
+        viewer = info.context.viewer
+        columns, cursors = _columns(info, self._visible_to), _cursors(info, self._visible_to)
+        shape = (page, order.name, key, columns, cursors)
+
+        def visible() -> QuerySet[M]:
+            return narrow(self._visible_to(viewer)) if narrow else self._visible_to(viewer)
+
+        def compile() -> Statement[M]:
+            return compiled(page.apply(visible(), order, for_cursors=cursors)[: page.size + 1], columns)
+
+        async def total() -> int:
+            # One group, so that the count stays a queryset and is read like everything else.
+            counted = (
+                visible().order_by().values(all=Value(1)).annotate(count=Count("*")).values_list("count", flat=True)
+            )
+            return sum(await fetch(counted))
+
+        rows = await self._statements.of(viewer, shape, compile).fetch()
+        return page.cut(rows, order, total)

@@ -12,7 +12,7 @@ from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import orjson
 import strawberry
@@ -21,7 +21,7 @@ from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 
 from apps.core.text import is_storable
-from schema.engine import batch_field
+from schema.engine import batch_field, reads
 from schema.errors import bad_input
 from schema.scalars import moment
 
@@ -124,8 +124,8 @@ class PageArgs:
             raise bad_input(f"`{name}` must be between 1 and {settings.GRAPHQL_MAX_PAGE_SIZE}.")
         return cls(size, last is not None, after, before)
 
-    def apply(self, rows: QuerySet[M], order: Order) -> QuerySet[M]:
-        """`rows` within the cursors, in the order in which the page is read, annotated with `order_key`."""
+    def apply(self, rows: QuerySet[M], order: Order, *, for_cursors: bool = True) -> QuerySet[M]:
+        """`rows` within the cursors, in the order in which the page is read; `for_cursors` with their `order_key`."""
         expression = F(order.expression) if isinstance(order.expression, str) else order.expression
         within = Q()
         if self.after is not None:
@@ -133,7 +133,8 @@ class PageArgs:
         if self.before is not None:
             within &= _beyond(order, self.before, forward=False)
         sign = "-" if order.descending != self.backward else ""
-        placed = cast("QuerySet[M, M]", rows.annotate(order_key=expression))  # django-stubs loses M here
+        place = rows.annotate if for_cursors else rows.alias
+        placed = place(order_key=expression)
         return placed.filter(within).order_by(f"{sign}order_key", f"{sign}id")
 
     def cut(self, rows: list[M], order: Order, total: Callable[[], Awaitable[int]]) -> Page[M]:
@@ -198,6 +199,7 @@ class PageEdge(Generic[M]):
         return self.order.cursor(self.node)
 
 
+@reads("total")
 async def total_counts(pages: Sequence[Page[Any]], info: Info) -> list[int]:
     """One statement for all pages of a level."""
     return list(await asyncio.gather(*(page.total() for page in pages)))
@@ -239,6 +241,8 @@ def connection_field(resolver: Callable[..., Awaitable[Sequence[Page[Any]]]], *,
         page = PageArgs.parse(first, after, last, before)
         return await resolver(parents, info, page=page, **others)
 
+    if (read := getattr(resolver, "reads", None)) is not None:
+        reads(*read)(resolve)
     resolve.__module__ = resolver.__module__
     resolve.__qualname__ = resolve.__name__ = resolver.__name__
     own = [parameter for parameter in arguments.values() if parameter.name != "page"]

@@ -1,6 +1,6 @@
 """How a slice turns a Django model into a type of the API, and adds fields to the types of slices below it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
@@ -10,7 +10,7 @@ from strawberry import UNSET
 from strawberry.types import get_object_definition
 from strawberry_django.fields.field import StrawberryDjangoField
 
-from schema.engine import batch_field
+from schema.engine import batch_field, reads
 from schema.relay import global_id
 
 T = TypeVar("T", bound=type)
@@ -22,15 +22,23 @@ class Column(StrawberryDjangoField):
     Loading is what batch fields are for: a type has no other fields.
     """
 
+    # For the engine: what strawberry-django would do beside `getattr` is for fields that it resolves itself.
+    reads_attribute = True
+
     @property
     def is_basic_field(self) -> bool:
         return self.base_resolver is None and not self.extensions
 
 
+@reads("pk")
+def _global_ids(rows: Sequence[Any], info: Any) -> list[str]:
+    return [global_id(row._meta.object_name, row.pk) for row in rows]
+
+
 @strawberry.interface(description="Anything that has an id of its own, and that `node` can find.")
 class Node:
     id: strawberry.ID = batch_field(
-        lambda rows, info: [global_id(row._meta.object_name, row.pk) for row in rows],
+        _global_ids,
         description="Opaque, unique in this API, and stable.",
     )
 
@@ -38,7 +46,19 @@ class Node:
 @dataclass_transform(kw_only_default=True)
 def model_type(model: type[Model], *, description: str) -> Callable[[T], T]:
     """A node of the API named like `model`. Fields typed `auto` take type and description from the model's."""
-    return strawberry_django.type(model, name=model.__name__, field_cls=Column, description=description)
+
+    def is_type_of(row: Any, info: Any) -> bool:
+        meta = getattr(row, "_meta", None)
+        return meta is not None and meta.concrete_model is model
+
+    is_type_of.by_class = True  # type: ignore[attr-defined]  # for the engine: it need not ask for each row
+
+    def decorate(cls: T) -> T:
+        cls.is_type_of = staticmethod(is_type_of)  # type: ignore[attr-defined]
+        made = strawberry_django.type(model, name=model.__name__, field_cls=Column, description=description)
+        return made(cls)
+
+    return decorate
 
 
 def extend(target: type) -> Callable[[type], type]:

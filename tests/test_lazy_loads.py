@@ -17,7 +17,6 @@ from graphql import GraphQLObjectType
 
 from apps.core import rows
 from apps.posts.models import Post
-from apps.users import selectors
 from apps.users.models import User
 from tests.api import Api
 from tests.make import gid
@@ -26,8 +25,8 @@ from tests.world import World, make_world
 
 pytestmark = pytest.mark.django_db
 
-# Who may send a statement: the two reads, and the question who is asking.
-READERS = {(rows.__file__, "<lambda>"), (selectors.__file__, "owner_of_session")}
+# Who may send a statement.
+READERS = {(rows.__file__, "_fetch_on_djangos_connection")}
 LAZY = {"refresh_from_db", "get_object", "_prefetch_related_objects"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections, connections
 from psycopg.conninfo import make_conninfo
 
@@ -18,13 +18,14 @@ async def connection_scope() -> AsyncIterator[None]:
     """Give the ORM work inside one thread and one pooled connection, which goes back to the pool at the end.
 
     Without it asgiref runs all requests of the process in one thread, and a connection that the server dropped
-    would never be replaced.
+    would never be replaced. It costs nothing when there is no such work: the thread is made when it is needed.
     """
-    async with ThreadSensitiveContext():
+    async with ThreadSensitiveContext() as context:
         try:
             yield
         finally:
-            await sync_to_async(close_old_connections)()
+            if context in SyncToAsync.context_to_thread_executor:
+                await sync_to_async(close_old_connections)()
 
 
 def conninfo(**overrides: str) -> str:

@@ -1,50 +1,220 @@
-"""How rows are read from async code: querysets in, instances out. Nothing else in a read touches the database."""
+"""How rows are read from async code: querysets in, light rows out. Nothing else in a read touches the database.
+
+A queryset is compiled by Django into a `Statement`, which can run any number of times with other keys. It runs on the
+pool of `apps.core.pool` where that is open, and otherwise on Django's own connection: in tests that roll back, in
+commands, and where a transaction is open (`on_djangos_connection`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime
+from functools import lru_cache, partial
+from operator import itemgetter
+from types import FunctionType
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import BigIntegerField, Expression, Field, ForeignKey, Lookup, Model, QuerySet
+from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesListIterable
 from django.db.models.sql.compiler import SQLCompiler
+
+from apps.core import pool
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 
+# In a queryset: the keys that its statement is run with, as in `filter(id__any_of=KEYS)`.
+KEYS: Final = object()
 
-async def fetch(queryset: QuerySet[Any, T]) -> list[T]:
-    """The rows of `queryset`, for one statement."""
-    return await sync_to_async(lambda: list(queryset))()
+_on_djangos_connection: ContextVar[bool] = ContextVar("on_djangos_connection", default=False)
 
 
-async def fetch_pages(queryset: QuerySet[M, M], parents: Sequence[int], limit: int) -> dict[int, list[M]]:
-    """The first `limit` rows of `queryset` for each of `parents`, for one statement.
+@contextmanager
+def on_djangos_connection() -> Iterator[None]:
+    """Read what an open transaction of Django's connection sees."""
+    token = _on_djangos_connection.set(True)
+    try:
+        yield
+    finally:
+        _on_djangos_connection.reset(token)
+
+
+class Row(tuple[Any, ...]):
+    """One row: a tuple with its columns' names. Stands for an instance of its model where only that is asked of it.
+
+    A model's methods and properties work on it; a column that was not loaded is an AttributeError, never a statement.
+    """
+
+    __slots__ = ()
+    model: ClassVar[type[Model]]
+    names: ClassVar[tuple[str, ...]]
+    _meta: ClassVar[Any]
+
+    def __eq__(self, other: object) -> bool:
+        """As Django has it: the same row of the same table, whatever was loaded of it."""
+        meta = getattr(other, "_meta", None)
+        return meta is not None and meta.concrete_model is self.model and self.pk == getattr(other, "pk", None)
+
+    def __hash__(self) -> int:
+        return hash(self.pk)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self.model, name, None)
+        if isinstance(member, FunctionType):
+            return partial(member, self)
+        if isinstance(member, property) and member.fget is not None and name != "pk":
+            return member.fget(self)
+        raise AttributeError(f"{self.model.__name__}.{name} is not among the columns that were loaded", name=name)
+
+
+@lru_cache(maxsize=1_000)
+def row_type(model: type[Model], names: tuple[str, ...]) -> type[Row]:
+    """The type of rows of `model` with the columns `names`, in that order."""
+    members: dict[str, Any] = {name: property(itemgetter(place)) for place, name in enumerate(names)}
+    if model._meta.pk.attname in members:
+        members["pk"] = members[model._meta.pk.attname]
+    known = {"__slots__": (), "model": model, "names": names, "_meta": model._meta}
+    return type(f"{model.__name__}Row", (Row,), known | members)
+
+
+def instance(row: M) -> M:
+    """The model's instance with the columns of `row`, for those who need more than a row can give."""
+    kind = cast("type[Row]", type(row))
+    attnames = {field.attname for field in row._meta.concrete_fields}
+    values = {name: value for name, value in zip(kind.names, cast("Row", row), strict=True) if name in attnames}
+    return cast("M", kind.model.from_db(connection.alias, list(values), list(values.values())))
+
+
+class Statement(Generic[T]):
+    """A compiled queryset, with what makes rows of its answer. Holds the values that the queryset was made with."""
+
+    __slots__ = ("_make", "_params", "_sql")
+
+    def __init__(self, sql: str | None, params: Sequence[Any], make: Callable[[tuple[Any, ...]], T]) -> None:
+        self._sql = sql
+        self._params = params
+        self._make = make
+
+    @property
+    def is_timeless(self) -> bool:
+        """Whether it says the same whenever it runs: it holds no moment, which would be that of its making."""
+        return not any(isinstance(param, datetime | date) for param in self._params)
+
+    async def fetch(self, keys: Sequence[Any] = ()) -> list[T]:
+        """The rows, for one statement, with `keys` in the place of KEYS.
+
+        Raises django.db.OperationalError when the database or the pool does not answer in time.
+        """
+        if self._sql is None:
+            return []
+        params = [list(keys) if param is KEYS else param for param in self._params]
+        if pool.is_open() and not _on_djangos_connection.get():
+            rows = await pool.fetch(self._sql, params)
+        else:
+            rows = await sync_to_async(_fetch_on_djangos_connection)(self._sql, params)
+        return list(map(self._make, rows))
+
+
+def _fetch_on_djangos_connection(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+async def fetch(queryset: QuerySet[Any, T], columns: Collection[str] | None = None) -> list[T]:
+    """The rows of `queryset`, for one statement: only its `columns` and the primary key, or all that it loads."""
+    return await compiled(queryset, columns).fetch()
+
+
+def compiled(queryset: QuerySet[Any, T], columns: Collection[str] | None = None) -> Statement[T]:
+    """The statement of `queryset`. It loads the primary key, those of `columns` that are columns, and annotations."""
+    queryset = _narrowed(queryset, columns)
+    try:
+        compiler = queryset.query.get_compiler(connection=connection)
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return Statement(None, (), _unreachable)
+    return Statement(sql, params, _maker(queryset, compiler))
+
+
+def compiled_pages(queryset: QuerySet[M, M], limit: int, columns: Collection[str] | None = None) -> Statement[M]:
+    """The statement for the first `limit` rows of `queryset` for each of its KEYS.
 
     `queryset` is ordered and names its parent through `ParentKey()`, as in `filter(post_id=ParentKey())`. It runs as
     a LATERAL join, whose cost grows with the page and not, like a window function's, with all rows of a parent. Its
     LIMIT makes PostgreSQL run the subquery once for each parent, so that every page comes in the queryset's order.
-    Parents without rows are left out.
+    Rows have their parent's key as `parent_key`; parents without rows are left out.
     """
-    pages: dict[int, list[M]] = {}
+    queryset = _narrowed(queryset, columns)[:limit]
     try:
-        sql, params = queryset[:limit].query.sql_with_params()
+        compiler = queryset.query.get_compiler(connection=connection)
+        sql, params = compiler.as_sql()
     except EmptyResultSet:
-        return pages
+        return Statement(None, (), _unreachable)
     # Only text that Django has compiled goes in; every value stays a parameter.
     statement = (
         "SELECT page.*, parent.key AS parent_key FROM unnest(%s::bigint[]) AS parent (key) "  # noqa: S608
         f"CROSS JOIN LATERAL ({sql}) AS page"
     )
-    rows = queryset.model._default_manager.raw(statement, [list(parents), *params])
-    for row in await sync_to_async(lambda: list(rows))():
-        pages.setdefault(row.parent_key, []).append(row)  # type: ignore[attr-defined]  # named by the statement
-    return pages
+    return Statement(statement, [KEYS, *params], _maker(queryset, compiler, "parent_key"))
+
+
+def _narrowed(queryset: QuerySet[Any, T], columns: Collection[str] | None) -> QuerySet[Any, T]:
+    """`queryset` with no more columns than it loads by itself and than `columns` and the primary key are."""
+    if columns is None or _iterable(queryset) is not ModelIterable:
+        return queryset
+    meta = queryset.model._meta
+    names, deferred = queryset.query.deferred_loading
+    own = {field.attname: field.name for field in meta.concrete_fields}
+    loaded = {name for attname, name in own.items() if ({name, attname}.isdisjoint(names)) == deferred}
+    wanted = {own[column] for column in columns if column in own} | {meta.pk.name}
+    return queryset.only(*sorted(wanted & loaded | {meta.pk.name}))
+
+
+def _maker(queryset: QuerySet[Any, T], compiler: SQLCompiler, *more: str) -> Callable[[tuple[Any, ...]], T]:
+    """What makes of a tuple of the database's what Django would: a row, a value, or a tuple."""
+    converters = compiler.get_converters([expression for expression, *_ in compiler.select])
+    make: Callable[[Any], Any]
+    convert: Callable[..., Iterator[Any]] = compiler.apply_converters
+    iterable = _iterable(queryset)
+    if iterable is ModelIterable:
+        names = [*_column_names(compiler), *more]
+        make = partial(tuple.__new__, row_type(cast("type[Model]", queryset.model), tuple(names)))
+    elif iterable is FlatValuesListIterable:
+        make = itemgetter(0)
+    elif iterable is ValuesListIterable:
+        make = tuple
+    else:
+        raise TypeError(f"{iterable.__name__} is not read here: use rows or values_list()")
+    if not converters:
+        return cast("Callable[[tuple[Any, ...]], T]", make)
+    return lambda row: cast("T", make(next(convert([row], converters))))
+
+
+def _iterable(queryset: QuerySet[Any, Any]) -> type[Any]:
+    """What Django would make of the rows."""
+    iterable: type[Any] = queryset._iterable_class  # noqa: SLF001  (it has no other name)
+    return iterable
+
+
+def _column_names(compiler: SQLCompiler) -> Iterator[str]:
+    by_place = {place: name for name, place in compiler.annotation_col_map.items()}
+    for place, (expression, *_) in enumerate(compiler.select):
+        yield by_place[place] if place in by_place else expression.target.attname  # noqa: SIM401  (it has no target then)
+
+
+def _unreachable(row: object) -> Any:
+    raise AssertionError("an empty result has no rows")
 
 
 class ParentKey(Expression):
-    """In a queryset for `fetch_pages`: the key of the parent whose page is being read."""
+    """In a queryset for `compiled_pages`: the key of the parent whose page is being read."""
 
     output_field: Field[Any, Any] = BigIntegerField()
 
@@ -63,4 +233,4 @@ class AnyOf(Lookup):
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         lhs, params = self.process_lhs(compiler, connection)
         column_type = self.lhs.output_field.rel_db_type(connection)
-        return f"{lhs} = ANY(%s::{column_type}[])", [*params, list(self.rhs)]
+        return f"{lhs} = ANY(%s::{column_type}[])", [*params, KEYS if self.rhs is KEYS else list(self.rhs)]

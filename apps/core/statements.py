@@ -45,3 +45,11 @@ def _count(execute: Callable[..., Any], sql: str, params: Any, many: bool, conte
     result = execute(sql, params, many, context)
     counted.rows += max(context["cursor"].rowcount, 0)
     return result
+
+
+def count(statements: int, rows: int) -> None:
+    """Count what was sent otherwise than through a connection of Django's."""
+    counted = _current.get()
+    if counted is not None:
+        counted.statements += statements
+        counted.rows += rows

@@ -67,9 +67,8 @@ def filtered(
     return posts.filter(**conditions)
 
 
-def tags_matching(viewer: User | None, search: str | None = None) -> QuerySet[Tag]:
-    """Tags with `search` anywhere in their name, regardless of case."""
-    tags = tags_visible_to(viewer)
+def tags_named(tags: QuerySet[Tag], search: str | None) -> QuerySet[Tag]:
+    """`tags` with `search` anywhere in their name, regardless of case."""
     if not search:
         return tags
     return tags.alias(lower_name=Lower("name")).filter(lower_name__contains=Lower(Value(search)))

@@ -1,8 +1,9 @@
 """Reads of users and sessions."""
 
+from typing import Any
+
 from django.db.models import QuerySet, Value
-from django.db.models.functions import Lower
-from django.utils import timezone
+from django.db.models.functions import Lower, Now
 
 from apps.users.models import Session, User
 
@@ -15,36 +16,31 @@ def visible_to(viewer: User | None) -> QuerySet[User]:
     return User.objects.defer("password", "search_name")
 
 
-def listed_to(viewer: User | None, search: str | None = None) -> QuerySet[User]:
-    """Who is found in lists: locked accounts only by the staff. `search` looks for a part of the name.
-
-    PostgreSQL lowers both sides: Python's rules for capitals differ from its own.
-    """
+def listed_to(viewer: User | None) -> QuerySet[User]:
+    """Who is found in lists: locked accounts only by the staff."""
     users = visible_to(viewer)
     if viewer is None or not viewer.is_staff:
         users = users.filter(is_active=True)
-    if search:
-        users = users.filter(search_name__contains=Lower(Value(search)))
     return users
+
+
+def named(users: QuerySet[User], search: str | None) -> QuerySet[User]:
+    """`users` with `search` anywhere in their name. PostgreSQL lowers both: Python's rules for capitals differ."""
+    return users.filter(search_name__contains=Lower(Value(search))) if search else users
 
 
 def sessions_visible_to(viewer: User | None) -> QuerySet[Session]:
     """The viewer's own sessions that can still be renewed."""
     if viewer is None:
         return Session.objects.none()
-    return Session.objects.filter(user=viewer, revoked_at=None, expires_at__gt=timezone.now())
+    return Session.objects.filter(user=viewer, revoked_at=None, expires_at__gt=Now())
 
 
-def owner_of_session(user_id: int, session_id: int) -> User | None:
-    """The user, unless the account is locked or the session ended. One statement."""
-    return (
-        visible_to(None)
-        .filter(
-            pk=user_id,
-            is_active=True,
-            sessions__pk=session_id,
-            sessions__revoked_at=None,
-            sessions__expires_at__gt=timezone.now(),
-        )
-        .first()
+def owners_of_sessions(session_ids: Any) -> QuerySet[User]:
+    """The users of these sessions, without those that ended and accounts that are locked."""
+    return visible_to(None).filter(
+        is_active=True,
+        sessions__id__any_of=session_ids,
+        sessions__revoked_at=None,
+        sessions__expires_at__gt=Now(),
     )

@@ -164,6 +164,13 @@ GRAPHQL_MAX_COST = env.number("GRAPHQL_MAX_COST", 50_000, at_least=1)
 GRAPHQL_MAX_RESPONSE_BYTES = env.number("GRAPHQL_MAX_RESPONSE_BYTES", 20_000_000, at_least=1)
 GRAPHQL_MAX_BODY_BYTES = env.number("GRAPHQL_MAX_BODY_BYTES", 2_000_000, at_least=1)
 GRAPHQL_TIMEOUT_SECONDS = env.number("GRAPHQL_TIMEOUT_SECONDS", 30.0, at_least=0.1, at_most=3_600.0)
+# "breadth" resolves each field once for all objects of a level, "stock" object by object as graphql-core does.
+GRAPHQL_ENGINE = env.choice("GRAPHQL_ENGINE", "breadth", among=("breadth", "stock"))
+# The connections that reads run on, beside those of DATABASE_POOL_MAX for everything else.
+READ_POOL_MAX = env.number("READ_POOL_MAX", 10, at_least=1)
+READ_POOL_TIMEOUT_SECONDS = env.number("READ_POOL_TIMEOUT_SECONDS", 10.0, at_least=0.1, at_most=3_600.0)
+# How many statements of one request may run at a time.
+READ_CONCURRENCY = env.number("READ_CONCURRENCY", 4, at_least=1)
 GRAPHQL_INTROSPECTION = env.bool("GRAPHQL_INTROSPECTION", True)
 GRAPHQL_GRAPHIQL = env.bool("GRAPHQL_GRAPHIQL", False)
 

@@ -53,6 +53,13 @@ class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
         kind = {int: "whole number", float: "number"}[type(default)]
         raise ImproperlyConfigured(f"{name} has to be a {kind} from {at_least} to {at_most}, not {text!r}.")
 
+    def choice(self, name: Text, default: Text, *, among: Sequence[Text]) -> Text:
+        """One of the words in `among`."""
+        word = self.str(name, default).strip().lower()
+        if word not in among:
+            raise ImproperlyConfigured(f"{name} has to be one of {', '.join(among)}, not {word!r}.")
+        return word
+
     def email_url(self, name: Text, default: Text | None = None) -> dict[Text, Any]:
         """Django's settings for the mail server at that URL."""
         url = self.str(name, default)

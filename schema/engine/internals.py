@@ -159,7 +159,9 @@ def arguments(executor: Executor, field: Field) -> dict[str, Any]:
 
 def level_info(executor: Executor, field: Field, path: Path) -> LevelInfo:
     """What a resolver of `field` may know, with the attributes that are read of what it gives."""
-    info = LevelInfo._make(executor.build_resolve_info(field.definition, field.nodes, field.parent_type, path))
+    info = LevelInfo._make(  # noqa: SLF001  (a named tuple has it, and mypy has lost sight of that)
+        executor.build_resolve_info(field.definition, field.nodes, field.parent_type, path)
+    )
     info.attributes = field.attributes
     return info
 

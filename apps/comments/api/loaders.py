@@ -13,6 +13,7 @@ from apps.comments.policies import can_edit_comment
 from apps.posts.models import Post
 from apps.users.models import User
 from schema.context import Info
+from schema.engine import reads
 from schema.loaders import ByKey, Counts, Pages
 from schema.relay import Order, Page, PageArgs
 
@@ -32,6 +33,7 @@ TopLevel = Annotated[bool | None, strawberry.argument(description="Only comments
 OrderBy = Annotated[CommentOrder | None, strawberry.argument(description="In which order.")]
 
 
+@reads("pk")
 async def post_comments(
     posts: Sequence[Post],
     info: Info,
@@ -44,17 +46,21 @@ async def post_comments(
     return await comments_of_post.of_parents(posts, info, page, order, narrow, bool(top_level))
 
 
+@reads("pk")
 async def user_comments(users: Sequence[User], info: Info, page: PageArgs) -> list[Page[Comment]]:
     return await comments_of_author.of_parents(users, info, page, ORDERS[CommentOrder.NEWEST])
 
 
+@reads("pk")
 async def comment_replies(comments: Sequence[Comment], info: Info, page: PageArgs) -> list[Page[Comment]]:
     return await replies_of_comment.of_parents(comments, info, page, ORDERS[CommentOrder.OLDEST])
 
 
+@reads("deleted_at")
 def are_deleted(comments: Sequence[Comment], info: Info) -> list[bool]:
     return [comment.deleted_at is not None for comment in comments]
 
 
+@reads("author_id", "deleted_at")
 def viewer_can_edit(comments: Sequence[Comment], info: Info) -> list[bool]:
     return [can_edit_comment(info.context.viewer, comment) for comment in comments]

@@ -8,13 +8,12 @@ from django.db.models.functions import Lower
 
 from apps.posts import selectors
 from apps.posts.api.listing import listing
-from apps.posts.api.loaders import Filter, OrderBy, posts_by_id, posts_by_slug
+from apps.posts.api.loaders import Filter, OrderBy, all_posts, all_tags, posts_by_id, posts_by_slug
 from apps.posts.api.types import PostConnection, PostType, TagConnection
 from apps.posts.models import Post, Tag
 from schema.context import Info
 from schema.engine import batch_field
 from schema.errors import bad_input, searchable
-from schema.loaders import root_page
 from schema.relay import Order, Page, PageArgs, connection_field, key_of
 
 TAGS_BY_NAME = Order("tag:name", Lower("name"), str, descending=False)
@@ -37,8 +36,7 @@ async def posts(
     roots: Sequence[None], info: Info, page: PageArgs, filter: Filter = None, order_by: OrderBy = None
 ) -> list[Page[Post]]:
     chosen = listing(filter, order_by)
-    visible = chosen.narrow(selectors.visible_to(info.context.viewer))
-    return [await root_page(visible, page, chosen.order)]
+    return [await all_posts.page(info, page, chosen.order, chosen.narrow, chosen.key)]
 
 
 async def tags(
@@ -50,8 +48,8 @@ async def tags(
         strawberry.argument(description="A part of the name, regardless of case; at most 250 characters."),
     ] = None,
 ) -> list[Page[Tag]]:
-    matching = selectors.tags_matching(info.context.viewer, searchable("search", search))
-    return [await root_page(matching, page, TAGS_BY_NAME)]
+    wanted = searchable("search", search)
+    return [await all_tags.page(info, page, TAGS_BY_NAME, lambda tags: selectors.tags_named(tags, wanted), wanted)]
 
 
 @strawberry.type

@@ -6,27 +6,33 @@ from apps.users import selectors
 from apps.users.models import Session, User
 from apps.users.policies import can_see_private_fields
 from schema.context import Info
-from schema.loaders import ByKey, Lists
+from schema.engine import reads
+from schema.loaders import ByKey, Lists, RootPages
 
 users_by_id = ByKey(selectors.visible_to)
+listed_users = RootPages(selectors.listed_to)
 sessions_by_id = ByKey(selectors.sessions_visible_to)
 sessions_of_user = Lists(selectors.sessions_visible_to, parent="user_id", order=("-last_used_at", "-id"))
 
 
+@reads("first_name", "last_name")
 def full_names(users: Sequence[User], info: Info) -> list[str]:
     return [user.get_full_name() for user in users]
 
 
+@reads("pk", "email")
 def emails(users: Sequence[User], info: Info) -> list[str | None]:
     viewer = info.context.viewer
     return [user.email if can_see_private_fields(viewer, user) else None for user in users]
 
 
+@reads("pk", "email_verified_at")
 def emails_verified(users: Sequence[User], info: Info) -> list[bool | None]:
     viewer = info.context.viewer
     return [user.email_verified_at is not None if can_see_private_fields(viewer, user) else None for user in users]
 
 
+@reads("pk")
 async def own_sessions(users: Sequence[User], info: Info) -> list[list[Session] | None]:
     """Sessions are the viewer's own business: null for everybody else, the staff included."""
     viewer = info.context.viewer
@@ -35,5 +41,6 @@ async def own_sessions(users: Sequence[User], info: Info) -> list[list[Session] 
     return [next(lists) if viewer is not None and viewer.pk == user.pk else None for user in users]
 
 
+@reads("pk")
 def are_current(sessions: Sequence[Session], info: Info) -> list[bool]:
     return [session.pk == info.context.session_id for session in sessions]

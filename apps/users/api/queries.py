@@ -8,13 +8,12 @@ import strawberry
 
 from apps.users import selectors
 from apps.users.api.inputs import UserFilter
-from apps.users.api.loaders import users_by_id
+from apps.users.api.loaders import listed_users, users_by_id
 from apps.users.api.types import UserConnection, UserType
 from apps.users.models import User
 from schema.context import Info
 from schema.engine import batch_field
 from schema.errors import searchable
-from schema.loaders import root_page
 from schema.relay import Order, Page, PageArgs, connection_field, key_of
 
 NEWEST = Order("user:newest", "date_joined", datetime)
@@ -39,8 +38,7 @@ async def users(
     filter: Annotated[UserFilter | None, strawberry.argument(description="Which users to list.")] = None,
 ) -> list[Page[User]]:
     search = searchable("search", filter.search if filter else None)
-    listed = selectors.listed_to(info.context.viewer, search)
-    return [await root_page(listed, page, NEWEST)]
+    return [await listed_users.page(info, page, NEWEST, lambda users: selectors.named(users, search), search)]
 
 
 @strawberry.type

@@ -1,0 +1,113 @@
+"""Measures one server process of ours beside the peers, over HTTP: `python -m benchmarks.over_http [run.py's options]`.
+
+It makes a database of its own in the peers' cluster, fills it with their rows, starts uvicorn as in production and
+hands over to the peers' `run.py`. BENCH_PEERS is their folder, which has to be set up; the load comes from wrk.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import psycopg
+
+from benchmarks import peers_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = Path(os.environ.get("BENCH_PEERS", ROOT.parent / "shared" / "bench"))
+HERE = Path(__file__).parent
+DATABASE = "broadside"
+SIGN_IN = """
+from datetime import timedelta
+from django.utils import timezone
+from apps.users.models import Session
+from apps.users.tokens import issue_access
+now = timezone.now()
+session = Session.objects.create(user_id=1, expires_at=now + timedelta(days=1))
+print(issue_access(1, session.pk, now)[0])
+"""
+
+
+def main(options: list[str]) -> int:
+    needed = {"the peers' folder": (PEERS / "run.py").exists(), "wrk": shutil.which("wrk")}
+    missing = [what for what, there in needed.items() if not there]
+    if missing:
+        print(f"Over HTTP nothing was measured: {' and '.join(missing)} not found. BENCH_PEERS names the folder.")
+        return 0
+    peers_url = _peers_database()
+    url = f"{peers_url.rpartition('/')[0]}/{DATABASE}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, **_settings(url)}
+    with psycopg.connect(peers_url, autocommit=True) as server:
+        server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        server.execute(f"CREATE DATABASE {DATABASE}")
+    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
+    peers_rows.copy(peers_url, url)
+    serve = ["-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log", "--log-level=warning"]
+    process = subprocess.Popen([sys.executable, *serve], cwd=ROOT, env=environment)
+    try:
+        _wait(f"http://127.0.0.1:{port}/healthz")
+        with tempfile.TemporaryDirectory() as folder:
+            signed_in = Path(folder) / "signed_in.toml"
+            text = (HERE / "queries_signed_in.toml").read_text()
+            signed_in.write_text(text.replace("{token}", _token(environment)))
+            extra = [
+                f"--extra=broadside=http://127.0.0.1:{port}/graphql/,{HERE / 'queries.toml'}",
+                f"--extra=broadside_signed_in=http://127.0.0.1:{port}/graphql/,{signed_in}",
+            ]
+            return subprocess.run([sys.executable, "run.py", *extra, *options], cwd=PEERS, check=False).returncode
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _peers_database() -> str:
+    shell = subprocess.run(
+        ["sh", "-c", '. ./env.sh; printf %s "$DATABASE_URL"'], cwd=PEERS, capture_output=True, text=True, check=True
+    )
+    return shell.stdout
+
+
+def _settings(url: str) -> dict[str, str]:
+    return {
+        "DJANGO_SETTINGS_MODULE": "config.settings.prod",
+        "DATABASE_URL": url,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "JWT_SIGNING_KEY": secrets.token_urlsafe(50),
+        "JWT_ACCESS_MINUTES": "600",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "SECURE_SSL_REDIRECT": "false",
+        "EMAIL_URL": "consolemail://",
+        "LOG_LEVEL": "WARNING",
+        "GRAPHQL_MAX_PAGE_SIZE": "200",
+    }
+
+
+def _token(environment: dict[str, str]) -> str:
+    shell = [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", SIGN_IN]
+    return subprocess.run(shell, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _wait(url: str) -> None:
+    for _ in range(300):
+        try:
+            urlopen(url, timeout=5).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit("The server did not start.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
