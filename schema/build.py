@@ -18,6 +18,7 @@ from strawberry.extensions import AddValidationRules, MaxTokensLimiter
 from strawberry.types import ExecutionContext
 
 from schema.cost import CostLimit
+from schema.documents import DocumentCache
 from schema.engine import BreadthFirstExecutor
 from schema.limits import LimitsRule, NamedOperationOnly
 from schema.scalars import CONFIG
@@ -42,6 +43,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=settings.GRAPHQL_MAX_TOKENS),
             lambda: AddValidationRules(rules),
+            DocumentCache,
             NamedOperationOnly,
             CostLimit,
         ],

@@ -122,7 +122,7 @@ class Plans:
     that is not covered.
     """
 
-    def __init__(self, max_fields: int = 100_000) -> None:
+    def __init__(self, max_fields: int = 20_000) -> None:
         self._max_fields = max_fields
         self._plans: OrderedDict[Hashable, tuple[object, object, Plan | None]] = OrderedDict()
         self._fields = 0
