@@ -6,6 +6,7 @@ from typing import Any
 import strawberry
 from django.conf import settings
 from graphql import (
+    ExecutionResult,
     GraphQLArgument,
     GraphQLError,
     GraphQLInputField,
@@ -14,19 +15,42 @@ from graphql import (
     Undefined,
 )
 from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRule
-from strawberry.extensions import AddValidationRules, MaxTokensLimiter
+from strawberry.execution import optimized_is_awaitable
 from strawberry.types import ExecutionContext
 
-from schema.cost import CostLimit
-from schema.documents import DocumentCache
+from schema.documents import Documents, Operation
 from schema.engine import BreadthFirstExecutor
-from schema.limits import LimitsRule, NamedOperationOnly
+from schema.limits import LimitsRule
 from schema.scalars import CONFIG
 
 
 class Schema(strawberry.Schema):
+    """Strawberry's, with a way of its own from a document to a result: `documents.operation`, then `run`.
+
+    Strawberry's `execute` prepares each request anew, and knows none of this API's limits.
+    """
+
+    def __init__(self, *args: Any, rules: Sequence[type[ASTValidationRule]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.documents = Documents(self._schema, rules)
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: `schema.errors.format_errors` logs what is unexpected, once and with its request."""
+
+    async def run(self, operation: Operation, variables: dict[str, Any], context: Any) -> ExecutionResult:
+        """The result of `operation`."""
+        executor = self.execution_context_class.build(
+            self._schema,
+            operation.document,
+            context_value=context,
+            raw_variable_values=variables,
+            operation_name=operation.name,
+            is_awaitable=optimized_is_awaitable,
+        )
+        if isinstance(executor, list):
+            return ExecutionResult(None, executor)  # graphql-core has refused the variables
+        result = executor.execute_operation()
+        return result if isinstance(result, ExecutionResult) else await result
 
 
 def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
@@ -40,13 +64,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
         types=types,
         config=CONFIG,
         execution_context_class=BreadthFirstExecutor if settings.GRAPHQL_ENGINE == "breadth" else None,
-        extensions=[
-            lambda: MaxTokensLimiter(max_token_count=settings.GRAPHQL_MAX_TOKENS),
-            lambda: AddValidationRules(rules),
-            DocumentCache,
-            NamedOperationOnly,
-            CostLimit,
-        ],
+        rules=rules,
     )
     _drop_null_defaults(schema)
     return schema

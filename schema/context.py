@@ -37,6 +37,11 @@ class Context:
         """Go on as `user`, who has just proved who they are."""
         self.viewer, self.session_id = user, session_id
 
+    def close(self) -> None:
+        """The operation has ended: nobody waits for its loads any more, and what they gave is let go of at once."""
+        self.levels.close()
+        self.batchers.clear()
+
     def session_ended(self, session_id: int) -> None:
         """Go on as nobody, when it was this request's session."""
         if session_id == self.session_id:

@@ -1,22 +1,137 @@
-"""Documents that are asked for again and again are parsed once, and so keep their plan."""
+"""Documents: parsed, checked and measured once, however often they are asked for."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-from strawberry.extensions import ParserCache
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-# Longer ones are rare, and would fill the memory: a parsed document takes some hundred times the room of its text.
-MAX_CACHED_CHARACTERS = 10_000
-MAX_CACHED_DOCUMENTS = 100
+from django.conf import settings
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+)
+from graphql.validation import ASTValidationRule
+from strawberry.schema.schema import validate_document
+
+from schema.cost import Cost
+from schema.errors import RequestError, RequestErrorCode, bad_input
+
+MAX_DOCUMENTS = 1_000
+# Of their texts. A parsed document takes some fifty times the room of its text, which is 40 MB at most.
+MAX_BYTES = 800_000
+# Longer ones are rare, and would push all others out.
+MAX_BYTES_OF_ONE = 20_000
 
 
-class DocumentCache(ParserCache):
-    """The last 100 documents of at most 10,000 characters, parsed. Nothing of a request is kept with them."""
+class Refused(Exception):
+    """The document, or what was asked for of it, cannot be run. `errors` say why, as clients read them."""
 
-    def __init__(self) -> None:
-        super().__init__(maxsize=MAX_CACHED_DOCUMENTS)
+    def __init__(self, errors: Sequence[GraphQLError]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
-    def on_parse(self) -> Iterator[None]:
-        if len(self.execution_context.query or "") > MAX_CACHED_CHARACTERS:
-            yield
-        else:
-            yield from super().on_parse()
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """One operation of a valid document."""
+
+    document: DocumentNode
+    node: OperationDefinitionNode
+    cost: Cost
+
+    @property
+    def is_mutation(self) -> bool:
+        return self.node.operation is OperationType.MUTATION
+
+    @property
+    def name(self) -> str | None:
+        return self.node.name.value if self.node.name else None
+
+    def checked_cost(self, variables: dict[str, Any]) -> int:
+        """How many values the operation may give. Raises Refused for more than GRAPHQL_MAX_COST."""
+        cost, limit = self.cost.of(variables), settings.GRAPHQL_MAX_COST
+        if cost > limit:
+            message = (
+                f"The operation is too complex: it may give {cost:,} values, at most {limit:,}. Ask for smaller pages."
+            )
+            error = RequestError(RequestErrorCode.QUERY_TOO_COMPLEX, message)
+            raise Refused([GraphQLError(message, self.node, original_error=error)])
+        return cost
+
+
+class Documents:
+    """The valid documents of a schema. The least recently used are forgotten beyond 1,000, or 800,000 bytes of text.
+
+    Nothing of a request is kept with them. What is refused is looked at again each time.
+    """
+
+    def __init__(self, schema: GraphQLSchema, rules: Sequence[type[ASTValidationRule]]) -> None:
+        self._schema = schema
+        self._rules = (*specified_rules, *rules)
+        self._known: OrderedDict[tuple[object, ...], tuple[Operation, ...]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def operation(self, source: str, name: str | None) -> Operation:
+        """The operation called `name` in the document `source`, or its only one. Raises Refused or BAD_USER_INPUT."""
+        operations = self._operations(source)
+        if name is not None:
+            for operation in operations:
+                if operation.name == name:
+                    return operation
+            raise bad_input("The document has no operation of this name.")
+        if len(operations) > 1:
+            message = "Give an `operationName`: the document has several operations."
+            raise Refused([GraphQLError(message, [operation.node for operation in operations])])
+        if not operations:
+            raise bad_input("The document has no operation.")
+        return operations[0]
+
+    def _operations(self, source: str) -> tuple[Operation, ...]:
+        # The limits are part of the verdict.
+        known = (
+            source,
+            settings.GRAPHQL_MAX_TOKENS,
+            settings.GRAPHQL_MAX_DEPTH,
+            settings.GRAPHQL_MAX_ALIASES,
+            settings.GRAPHQL_MAX_PAGE_SIZE,
+        )
+        operations = self._known.get(known)
+        if operations is not None:
+            self._known.move_to_end(known)
+            return operations
+        operations = self._checked(source)
+        # A character of Python's takes up to four bytes.
+        size = 4 * len(source)
+        if size <= MAX_BYTES_OF_ONE:
+            self._known[known] = operations
+            self._bytes += size
+            while len(self._known) > MAX_DOCUMENTS or self._bytes > MAX_BYTES:
+                (oldest, *_), _ = self._known.popitem(last=False)
+                self._bytes -= 4 * len(str(oldest))
+        return operations
+
+    def _checked(self, source: str) -> tuple[Operation, ...]:
+        try:
+            document = parse(source, max_tokens=settings.GRAPHQL_MAX_TOKENS)
+            errors = validate_document(self._schema, document, self._rules)
+        except GraphQLError as error:
+            raise Refused([error]) from None
+        except Exception as error:  # noqa: BLE001  (a scalar's opinion of a literal, a document nested too deeply)
+            raise Refused([GraphQLError(str(error), original_error=error)]) from None
+        if errors:
+            raise Refused(errors)
+        return tuple(
+            Operation(document, node, Cost(self._schema, document, node))
+            for node in document.definitions
+            if isinstance(node, OperationDefinitionNode)
+        )

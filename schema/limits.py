@@ -1,6 +1,5 @@
 """Documents that would cost too much are refused before they are validated in full, let alone executed."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +7,6 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
-    GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
@@ -16,7 +14,6 @@ from graphql import (
 from graphql.validation import ASTValidationRule, ValidationContext
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
-from strawberry.extensions import SchemaExtension
 
 from schema.errors import RequestError, RequestErrorCode
 
@@ -75,17 +72,3 @@ class LimitsRule(ASTValidationRule):
         if name not in self._measured:
             self._measured[name] = self._measure(self._fragments[name].selection_set, (*spread, name))
         return self._measured[name]
-
-
-class NamedOperationOnly(SchemaExtension):
-    """Refuses a document of several operations when the request names none: Strawberry would run the first."""
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        document = context.graphql_document
-        definitions = document.definitions if document else ()
-        operations = [node for node in definitions if isinstance(node, OperationDefinitionNode)]
-        if len(operations) > 1 and context._provided_operation_name is None:  # noqa: SLF001  (it has no other reader)
-            message = "Give an `operationName`: the document has several operations."
-            context.pre_execution_errors = [GraphQLError(message, operations)]
-        yield

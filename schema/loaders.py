@@ -16,12 +16,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db.models import Count, F, Model, QuerySet, Value
 
-from apps.core.rows import KEYS, ParentKey, Statement, compiled, compiled_pages, fetch
+from apps.core.rows import KEYS, ParentKey, Statement, compiled, compiled_for_each, fetch
 from schema.engine import attributes_read, reads
 from schema.errors import RequestError, RequestErrorCode
 from schema.relay import Order, Page, PageArgs
@@ -37,6 +39,16 @@ V = TypeVar("V")
 Visible = Callable[["User | None"], "QuerySet[M, M]"]
 
 
+class _Batch(Generic[K, V]):
+    """Keys that are fetched together."""
+
+    def __init__(self) -> None:
+        self.keys: dict[K, None] = {}
+        self.found: Mapping[K, V] = {}
+        self.error: BaseException | None = None
+        self.is_done = asyncio.Event()
+
+
 class Batcher(Generic[K, V]):
     """Loads values by key, each once; keys asked for in one turn of the event loop share one `fetch`."""
 
@@ -45,33 +57,43 @@ class Batcher(Generic[K, V]):
     ) -> None:
         self._fetch = fetch
         self._slots = slots or nullcontext()
-        self._tasks: dict[K, asyncio.Task[Mapping[K, V]]] = {}
-        self._collecting: tuple[list[K], asyncio.Task[Mapping[K, V]]] | None = None
+        self._batches: dict[K, _Batch[K, V]] = {}
+        self._collecting: _Batch[K, V] | None = None
 
     async def load(self, keys: Sequence[K]) -> list[V | None]:
         """The value of each key, in order; None where there is none. Raises what `fetch` raised."""
-        tasks = self._tasks
-        for key in keys:
-            if key not in tasks:
-                tasks[key] = self._enlist(key)
-        found = {key: tasks[key] for key in keys}
-        await asyncio.gather(*set(found.values()))
-        results = {task: task.result() for task in set(found.values())}
-        return [results[tasks[key]].get(key) for key in keys]
+        batches = self._batches
+        if missing := {key: None for key in keys if key not in batches}:
+            batch = self._collecting
+            if batch is None:
+                # Whoever asks first fetches for all who ask in this turn.
+                self._collecting = mine = _Batch()
+                self._enlist(mine, missing)
+                await self._run(mine)
+            else:
+                self._enlist(batch, missing)
+        for batch in {batches[key] for key in keys}:
+            await batch.is_done.wait()
+            if batch.error is not None:
+                raise batch.error
+        return [batches[key].found.get(key) for key in keys]
 
-    def _enlist(self, key: K) -> asyncio.Task[Mapping[K, V]]:
-        if self._collecting is None:
-            keys: list[K] = []
-            self._collecting = keys, asyncio.ensure_future(self._run(keys))
-        keys, task = self._collecting
-        keys.append(key)
-        return task
+    def _enlist(self, batch: _Batch[K, V], keys: dict[K, None]) -> None:
+        batch.keys |= keys
+        self._batches.update(dict.fromkeys(keys, batch))
 
-    async def _run(self, keys: list[K]) -> Mapping[K, V]:
-        await asyncio.sleep(0)  # whoever else is ready in this turn may still ask
-        self._collecting = None
-        async with self._slots:
-            return await self._fetch(keys)
+    async def _run(self, batch: _Batch[K, V]) -> None:
+        try:
+            await asyncio.sleep(0)  # whoever else is ready in this turn may still ask
+            self._collecting = None
+            async with self._slots:
+                batch.found = await self._fetch(list(batch.keys))
+        except BaseException as error:
+            batch.error = error
+            raise
+        finally:
+            self._collecting = None if self._collecting is batch else self._collecting
+            batch.is_done.set()
 
 
 class Batchers:
@@ -247,12 +269,13 @@ class Counts(Generic[M]):
         viewer = info.context.viewer
 
         def compile() -> Statement[tuple[int, int]]:
-            rows = self._visible_to(viewer).filter(**{f"{self._parent}__any_of": KEYS})
+            rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
             counted = (narrow(rows) if narrow else rows).order_by().values(self._parent).annotate(count=Count("*"))
-            return compiled(counted.values_list(self._parent, "count"))
+            return compiled_for_each(counted.values_list("count"))
 
         async def load_counts(wanted: list[int]) -> dict[int, int]:
-            return dict(await self._statements.of(viewer, key, compile).fetch(wanted))
+            counts = await self._statements.of(viewer, key, compile).fetch(wanted)
+            return {parent: count for count, parent in counts}
 
         counts = await info.context.batchers.of((self, key), load_counts).load(keys)
         return [count or 0 for count in counts]
@@ -285,13 +308,12 @@ class Pages(Generic[M]):
         def compile() -> Statement[M]:
             rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
             placed = page.apply(narrow(rows) if narrow else rows, order, for_cursors=cursors)
-            return compiled_pages(placed, page.size + 1, columns)
+            return compiled_for_each(placed[: page.size + 1], columns)
 
         async def load_pages(keys: list[int]) -> dict[int, list[M]]:
-            pages: dict[int, list[M]] = {}
-            for row in await self._statements.of(viewer, shape, compile).fetch(keys):
-                pages.setdefault(row.parent_key, []).append(row)  # type: ignore[attr-defined]  # named by the statement
-            return pages
+            rows = await self._statements.of(viewer, shape, compile).fetch(keys)
+            # The statement gives one parent's rows after the other's.
+            return {key: list(page) for key, page in groupby(rows, attrgetter("parent_key"))}
 
         def total_of(parent: int) -> Callable[[], Awaitable[int]]:
             async def total() -> int:
@@ -328,7 +350,8 @@ class RootPages(Generic[M]):
             return narrow(self._visible_to(viewer)) if narrow else self._visible_to(viewer)
 
         def compile() -> Statement[M]:
-            return compiled(page.apply(visible(), order, for_cursors=cursors)[: page.size + 1], columns)
+            placed = page.apply(visible(), order, for_cursors=cursors)[: page.size + 1]
+            return compiled(placed, columns, planned_once=narrow is None and page.starts_the_list)
 
         async def total() -> int:
             # One group, so that the count stays a queryset and is read like everything else.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
@@ -39,7 +40,13 @@ DEFAULT_PAGE_SIZE = 20
 
 def global_id(type_name: str, key: int) -> str:
     """The opaque id of a row in this API: the base64 of `Type:key`."""
-    return b64encode(f"{type_name}:{key}".encode()).decode()
+    return global_ids(type_name, (key,))[0]
+
+
+def global_ids(type_name: str, keys: Iterable[int]) -> list[str]:
+    """The opaque ids of many rows."""
+    prefix = f"{type_name}:"
+    return [b2a_base64(f"{prefix}{key}".encode(), newline=False).decode() for key in keys]
 
 
 def parse_global_id(value: str) -> tuple[str, int]:
@@ -123,6 +130,11 @@ class PageArgs:
         if not 1 <= size <= settings.GRAPHQL_MAX_PAGE_SIZE:
             raise bad_input(f"`{name}` must be between 1 and {settings.GRAPHQL_MAX_PAGE_SIZE}.")
         return cls(size, last is not None, after, before)
+
+    @property
+    def starts_the_list(self) -> bool:
+        """Whether it is the first page, or the last: no cursor is given."""
+        return self.after is None and self.before is None
 
     def apply(self, rows: QuerySet[M], order: Order, *, for_cursors: bool = True) -> QuerySet[M]:
         """`rows` within the cursors, in the order in which the page is read; `for_cursors` with their `order_key`."""

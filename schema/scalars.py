@@ -34,13 +34,23 @@ def _parse_literal(node: ValueNode, _variables: object = None) -> datetime:
     return _parse(value_from_ast_untyped(node), node)
 
 
+def _serialize(value: object) -> datetime:
+    """The moment as it is: the endpoint's JSON encoder writes it as `datetime.isoformat` would, many times as fast."""
+    if not isinstance(value, datetime):
+        raise GraphQLError(f"A DateTime has to be a datetime, not a {type(value).__name__}.")
+    return value
+
+
+_serialize.plain = (datetime,)  # type: ignore[attr-defined]  # for the engine: it need not call for each
+
+
 CONFIG = StrawberryConfig(
     scalar_map={
         datetime: strawberry.scalar(
             name="DateTime",
             description="A moment in ISO 8601. Answers are in UTC, like 2026-01-31T12:00:00.123456+00:00, without a "
             "fraction where it is zero. Inputs need an offset from UTC, any: `+01:00`, or `Z` for none.",
-            serialize=datetime.isoformat,
+            serialize=_serialize,
             parse_value=_parse,
             parse_literal=_parse_literal,
         )

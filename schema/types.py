@@ -1,6 +1,8 @@
 """How a slice turns a Django model into a type of the API, and adds fields to the types of slices below it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
@@ -11,7 +13,7 @@ from strawberry.types import get_object_definition
 from strawberry_django.fields.field import StrawberryDjangoField
 
 from schema.engine import batch_field, reads
-from schema.relay import global_id
+from schema.relay import global_ids
 
 T = TypeVar("T", bound=type)
 
@@ -32,7 +34,11 @@ class Column(StrawberryDjangoField):
 
 @reads("pk")
 def _global_ids(rows: Sequence[Any], info: Any) -> list[str]:
-    return [global_id(row._meta.object_name, row.pk) for row in rows]
+    ids: list[str] = []
+    for _, same in groupby(rows, type):
+        row, *others = same
+        ids += global_ids(row._meta.object_name, [row.pk, *map(attrgetter("pk"), others)])
+    return ids
 
 
 @strawberry.interface(description="Anything that has an id of its own, and that `node` can find.")

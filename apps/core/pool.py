@@ -2,22 +2,131 @@
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from itertools import count as count_from
+from typing import Any, Final
 
 import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
-from psycopg import AsyncConnection
-from psycopg.adapt import AdaptersMap
+from psycopg import AsyncConnection, generators
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGresult
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from apps.core.db import conninfo
 from apps.core.statements import count
 
-_pool: AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]] | None = None
+# Stands among a query's parameters for the keys that it is run with.
+KEYS: Final = object()
+# How many statements a connection keeps prepared.
+MAX_PREPARED = 200
+PLACEHOLDER = re.compile("%[s%]")
+
+Dumped = tuple[list[Any], tuple[int, ...], list[Format]]
+
+
+class Query:
+    """A statement in the form in which it travels: numbered parameters, and their values dumped once.
+
+    With `planned_once` PostgreSQL keeps the plan that it has made of it, whatever its parameters are. Planning takes
+    longer than most reads do; but where rows are searched by values that clients choose, the best plan depends on them.
+    """
+
+    __slots__ = ("_dumped", "_params", "planned_once", "sql")
+
+    def __init__(self, sql: str, params: Sequence[Any] = (), *, planned_once: bool = True) -> None:
+        self.planned_once = planned_once
+        numbers = count_from(1)
+        numbered = PLACEHOLDER.sub(lambda found: f"${next(numbers)}" if found[0] == "%s" else "%", sql)
+        self.sql = numbered.encode()
+        self._params = params
+        self._dumped: Dumped | None = None
+
+    def dumped(self, transformer: Transformer) -> Dumped:
+        """The values of the parameters with their types and formats. KEYS stays what it is; its type is the cast's."""
+        if self._dumped is None:
+            fixed = [None if param is KEYS else param for param in self._params]
+            dumped = transformer.dump_sequence(fixed, [PyFormat.AUTO] * len(fixed))
+            values = [KEYS if param is KEYS else value for param, value in zip(self._params, dumped, strict=True)]
+            self._dumped = values, transformer.types or (), list(transformer.formats or ())
+        return self._dumped
+
+
+class ReadConnection(AsyncConnection[tuple[Any, ...]]):
+    """A connection that sends prepared statements without a cursor, which would take as long as PostgreSQL does.
+
+    Whoever holds it has it alone. Cancelling `fetch` cancels the statement on the server.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepared_names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
+        self._prepared_so_far = 0
+        self._plans_once: bool | None = None
+
+    async def fetch(self, query: Query, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of `query` for `keys`.
+
+        One round trip; more for what is new to this connection, or planned otherwise than what came before.
+        """
+        if query.planned_once is not self._plans_once:
+            await self._plan_once(query.planned_once)
+        transformer = Transformer(self)
+        values, types, formats = query.dumped(transformer)
+        if KEYS in values:
+            array = _array(keys, transformer)
+            values = [array if value is KEYS else value for value in values]
+        known = query.sql, types
+        name = self._prepared_names.get(known)
+        if name is None:
+            name = await self._prepare(known)
+        else:
+            self._prepared_names.move_to_end(known)
+        self.pgconn.send_query_prepared(name, values, formats)
+        result = await self._result(ExecStatus.TUPLES_OK)
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def _plan_once(self, once: bool) -> None:
+        mode = b"force_generic_plan" if once else b"auto"
+        self.pgconn.send_query(b"SET plan_cache_mode = " + mode)
+        await self._result(ExecStatus.COMMAND_OK)
+        self._plans_once = once
+
+    async def _prepare(self, known: tuple[bytes, tuple[int, ...]]) -> bytes:
+        if len(self._prepared_names) >= MAX_PREPARED:
+            _, oldest = self._prepared_names.popitem(last=False)
+            self.pgconn.send_query(b"DEALLOCATE " + oldest)
+            await self._result(ExecStatus.COMMAND_OK)
+        self._prepared_so_far += 1
+        name = b"read_%d" % self._prepared_so_far
+        self.pgconn.send_prepare(name, *known)
+        await self._result(ExecStatus.COMMAND_OK)
+        self._prepared_names[known] = name
+        return name
+
+    async def _result(self, expected: ExecStatus) -> PGresult:
+        [result] = await self.wait(generators.execute(self.pgconn))
+        if result.status != expected:
+            raise psycopg.errors.error_from_result(result, self.info.encoding)
+        return result
+
+
+def _array(keys: Sequence[Any], transformer: Transformer) -> Any:
+    """`keys` as PostgreSQL writes an array. Numbers, which they are nearly always, need no quoting."""
+    if set(map(type, keys)) == {int}:
+        return b"{%b}" % b",".join(b"%d" % key for key in keys)
+    keys = list(keys)
+    return transformer.get_dumper(keys, PyFormat.TEXT).dump(keys)
+
+
+_pool: AsyncConnectionPool[ReadConnection] | None = None
 
 
 def is_open() -> bool:
@@ -30,6 +139,7 @@ async def opened() -> AsyncIterator[None]:
     global _pool  # noqa: PLW0603  (the process has one event loop, and one pool in it)
     async with AsyncConnectionPool(
         conninfo(),
+        connection_class=ReadConnection,
         min_size=1,
         max_size=settings.READ_POOL_MAX,
         timeout=settings.READ_POOL_TIMEOUT_SECONDS,
@@ -37,7 +147,6 @@ async def opened() -> AsyncIterator[None]:
         reconnect_timeout=5,
         kwargs={
             "autocommit": True,
-            "prepare_threshold": 2,
             "context": _adapters(),
             "options": f"-c timezone=UTC -c statement_timeout={int(settings.GRAPHQL_TIMEOUT_SECONDS * 1000)}",
         },
@@ -49,7 +158,7 @@ async def opened() -> AsyncIterator[None]:
             _pool = None
 
 
-async def fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+async def fetch(query: Query, keys: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """The rows of one reading statement. What a dead connection did not answer is sent once more, on a checked one.
 
     When its task is cancelled, the statement is cancelled on the server. Raises django.db.OperationalError when no
@@ -57,12 +166,12 @@ async def fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     """
     try:
         try:
-            return await _fetch_once(sql, params)
+            return await _fetch_once(query, keys)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if not _lost(error) or _pool is None:
                 raise
             await _pool.check()
-        return await _fetch_once(sql, params)
+        return await _fetch_once(query, keys)
     except psycopg.OperationalError as error:
         raise OperationalError(str(error)) from error
     except psycopg.InterfaceError as error:
@@ -74,12 +183,14 @@ def _lost(error: psycopg.Error) -> bool:
     return error.sqlstate in {None, "57P01", "57P02"} and not isinstance(error, PoolTimeout)
 
 
-async def _fetch_once(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+async def _fetch_once(query: Query, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
     if _pool is None:
         raise OperationalError("the pool is closed")
-    async with _pool.connection() as connection:
-        cursor = await connection.execute(sql, params)
-        rows = await cursor.fetchall()
+    connection = await _pool.getconn()
+    try:
+        rows = await connection.fetch(query, keys)
+    finally:
+        await _pool.putconn(connection)
     count(1, len(rows))
     return rows
 

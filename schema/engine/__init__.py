@@ -1,8 +1,9 @@
 """The breadth-first executor. It knows neither Django nor this application; docs/engine.md introduces it."""
 
+from schema.engine.execute import Outcome
 from schema.engine.executor import BreadthFirstExecutor
 from schema.engine.fields import BatchField, attributes_read, batch_field, reads
 from schema.engine.levels import Levels
 from schema.engine.permissions import Permission
 
-__all__ = ["BatchField", "BreadthFirstExecutor", "Levels", "Permission", "attributes_read", "batch_field", "reads"]
+__all__ = ["BatchField", "BreadthFirstExecutor", "Levels", "Outcome", "Permission", "attributes_read", "batch_field", "reads"]

@@ -8,8 +8,11 @@ their values; only when there are some, a second pass (`nulls.py`) looks at the 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import chain
+from enum import Enum, auto
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, Undefined
@@ -21,8 +24,34 @@ from schema.engine.nulls import Failure, Settling
 from schema.engine.plan import AnyOf, Field, Kind, Leaf, Many, One, Output, Plan, Selection
 
 Pending = list[Coroutine[Any, Any, None]]
+Result = dict[str, Any]
 LISTS = frozenset((list, tuple))
-NULLS = frozenset((type(None), type(Undefined)))
+
+
+class Trait(Enum):
+    """What the type of a value says about it."""
+
+    USUAL = auto()
+    NULL = auto()
+    ERROR = auto()
+    WAITS = auto()
+
+
+@lru_cache(maxsize=1_000)
+def trait(kind: type) -> Trait:
+    if kind is type(None) or kind is type(Undefined):
+        return Trait.NULL
+    if issubclass(kind, Exception):
+        return Trait.ERROR
+    return Trait.WAITS if hasattr(kind, "__await__") or hasattr(kind, "__aiter__") else Trait.USUAL
+
+
+class HasToWait(Exception):
+    """Among `values`, or in lists of them, is something that has to be awaited first."""
+
+    def __init__(self, values: Any) -> None:
+        super().__init__()
+        self.values = values
 
 
 class Execution:
@@ -33,6 +62,8 @@ class Execution:
         self._failed = False
         # Which type the objects of interfaces and unions are of, by the identity of results that are held.
         self._runtime_types: dict[int, Selection] = {}
+        # Bytes of the longest text in the result, at most.
+        self._longest_text = 0
 
     async def run(self, plan: Plan) -> ExecutionResult:
         """The operation's data and errors."""
@@ -45,7 +76,7 @@ class Execution:
 
     async def _in_series(self, root: Selection) -> ExecutionResult:
         """One root field after the other, up to one whose failure leaves no data."""
-        data: dict[str, Any] = {}
+        data: Result = {}
         for field in root.fields:
             pending: Pending = []
             [result] = self._select(Selection(root.type, [field]), [self._executor.root_value], None, pending)
@@ -55,48 +86,44 @@ class Execution:
                 return settled
         return self._settled(root, data)
 
-    def _settled(self, root: Selection, data: dict[str, Any]) -> ExecutionResult:
+    def _settled(self, root: Selection, data: Result) -> ExecutionResult:
         if not self._failed:
-            return ExecutionResult(data, None)
+            return Outcome(data, None, self._longest_text)
         settling = Settling(self._runtime_types)
         settled = settling.root(root, data)
-        return ExecutionResult(settled, settling.errors or None)
+        return Outcome(settled, settling.errors or None, self._longest_text)
 
-    def _select(
-        self, selection: Selection, objects: list[Any], path: Path | None, pending: Pending
-    ) -> list[dict[str, Any]]:
+    def _select(self, selection: Selection, objects: list[Any], path: Path | None, pending: Pending) -> list[Result]:
         """One result for each object. Those of the fields in `pending` are complete once that was awaited."""
         columns: list[Sequence[Any]] = []
         waiting: Pending = []
-        results: list[dict[str, Any]] = []
+        results: list[Result] = []
         for field in selection.fields:
             level = _Level(field, Path(path, field.key, selection.type.name), results)
-            values = self._resolve(level, objects)
-            if type(values) not in LISTS or _has_to_wait(field.output, values):
+            try:
+                columns.append(self._complete(level, field.output, self._resolve(level, objects), pending))
+            except HasToWait as has_to_wait:
                 columns.append([None] * len(objects))
-                waiting.append(self._later(level, values))
-            else:
-                columns.append(self._complete(level, field.output, values, pending))
-        keys = selection.keys
-        results.extend(dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True))
-        if not keys:  # every field was skipped
-            results.extend({} for _ in objects)
-        pending.extend(waiting)
+                waiting.append(self._later(level, has_to_wait.values))
+        results += selection.assemble(*columns) if columns else [{} for _ in objects]
+        pending += waiting
         return results
 
     async def _later(self, level: _Level, values: Any) -> None:
         """Put the field's values, once they are there, into the results of its level."""
-        field = level.field
+        field, results, pending = level.field, level.results, Pending()
         try:
             if type(values) not in LISTS:
-                values = _counted(field, await values, len(level.results))
-            if _has_to_wait(field.output, values):
-                values = await _gathered([_arrived(value) for value in values])
+                values = _counted(field, await values, len(results))
+            column = self._complete(level, field.output, values, pending)
+        except HasToWait as has_to_wait:
+            values = await _gathered([_arrived(value) for value in has_to_wait.values])
+            column = self._complete(level, field.output, values, pending)
         except Exception as error:  # noqa: BLE001  (it belongs to the field)
-            values = [error] * len(level.results)
-        pending: Pending = []
-        for result, value in zip(level.results, self._complete(level, field.output, values, pending), strict=True):
-            result[field.key] = value
+            column = [self._failure(error)] * len(results)
+        key = field.key
+        for result, value in zip(results, column, strict=True):
+            result[key] = value
         await _together(pending)
 
     def _resolve(self, level: _Level, objects: list[Any]) -> Any:
@@ -113,39 +140,51 @@ class Execution:
         try:
             if field.kind is Kind.BATCH:
                 values = internals.call_batch(self._executor, field, objects, info)
-                return values if hasattr(values, "__await__") else _counted(field, values, len(objects))
+                return values if trait(type(values)) is Trait.WAITS else _counted(field, values, len(objects))
             arguments = internals.arguments(self._executor, field)
         except Exception as error:  # noqa: BLE001  (it belongs to the field)
             return [error] * len(objects)
         return [_attempt(field.resolve, each, info, **arguments) for each in objects]
 
-    def _complete(self, level: _Level, output: Output, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
-        """The values as they stand in a result; a Failure where there is none and none can be left out."""
+    def _complete(self, level: _Level, output: Output, values: Any, pending: Pending) -> Sequence[Any]:
+        """The values as they stand in a result; a Failure where there is none and none can be left out.
+
+        Raises HasToWait, before anything else has happened, when they are not there yet.
+        """
+        if type(values) not in LISTS:
+            raise HasToWait(values)
         kinds = set(map(type, values))
-        if isinstance(output, Leaf) and kinds <= output.plain:
-            return values
-        if not any(issubclass(kind, Exception) for kind in kinds) and not kinds & NULLS:
+        if isinstance(output, Leaf) and kinds <= output.plain and _within(output.bounds, values):
+            if output.is_open and str in kinds:
+                self._measure(values)
+            return cast("Sequence[Any]", values)
+        traits = set(map(trait, kinds))
+        if Trait.WAITS in traits:
+            raise HasToWait(values)
+        if traits <= {Trait.USUAL}:
             return self._complete_present(level, output, values, pending)
-        completed: list[Any] = [None] * len(values)
-        places, present = [], []
+        places = [place for place, value in enumerate(values) if trait(type(value)) is Trait.USUAL]
+        try:
+            present = self._complete_present(level, output, [values[place] for place in places], pending)
+        except HasToWait as has_to_wait:
+            raise HasToWait(_placed(values, places, has_to_wait.values)) from None
+        completed = _placed(values, places, present)
         for place, value in enumerate(values):
             if isinstance(value, Exception):
                 completed[place] = self._failure(value)
-            elif value is not None and value is not Undefined:
-                places.append(place)
-                present.append(value)
-            elif not output.nullable:
-                completed[place] = self._failure(_null_error(level.field))
-        for place, value in zip(places, self._complete_present(level, output, present, pending), strict=True):
-            completed[place] = value
+            elif trait(type(value)) is Trait.NULL:
+                completed[place] = None if output.nullable else self._failure(_null_error(level.field))
         return completed
 
     def _complete_present(
         self, level: _Level, output: Output, values: Sequence[Any], pending: Pending
     ) -> Sequence[Any]:
-        """The same for values of which none is null or failed."""
+        """The same for values of which none is null, failed or awaited."""
         if isinstance(output, Leaf):
-            return [self._leaf(output, value) for value in values]
+            column = [self._leaf(output, value) for value in values]
+            if output.is_open:
+                self._measure(column)
+            return column
         if isinstance(output, Many):
             return self._lists(level, output, values, pending)
         if isinstance(output, One):
@@ -158,26 +197,31 @@ class Execution:
         except Exception as error:  # noqa: BLE001  (it belongs to this value)
             return self._failure(error)
 
+    def _measure(self, column: Sequence[Any]) -> None:
+        """Keep in mind how many bytes the longest text of the column may have in UTF-8. Of a structure nobody knows."""
+        kinds = set(map(type, column))
+        if not kinds.isdisjoint((dict, list, tuple)):
+            self._longest_text = sys.maxsize
+        texts = column if kinds == {str} else [value for value in column if type(value) is str]
+        longest = max(map(len, texts), default=0)
+        bytes_per_character = 1 if "".join(texts).isascii() else 4
+        self._longest_text = max(self._longest_text, longest * bytes_per_character)
+
     def _lists(self, level: _Level, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """All items of all lists are one level."""
         lists = [value if type(value) in LISTS else _listed(level.field, value) for value in values]
         items = list(chain.from_iterable(each for each in lists if not isinstance(each, Exception)))
-        completed = self._complete(level, output.of, items, pending)
-        result: list[Any] = []
-        start = 0
-        for each in lists:
-            if isinstance(each, Exception):
-                result.append(self._failure(each))
-            else:
-                result.append(list(completed[start : start + len(each)]))
-                start += len(each)
-        return result
+        try:
+            completed = self._complete(level, output.of, items, pending)
+        except HasToWait as has_to_wait:
+            raise HasToWait(_cut(has_to_wait.values, lists)) from None
+        return [self._failure(each) if isinstance(each, Exception) else each for each in _cut(completed, lists)]
 
     def _objects(self, level: _Level, output: One, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """Objects that occur more than once are resolved once, and their result occurs as often as they do."""
         if output.accepts is not None:
             checked = self._accepted(level, output, values)
-            if any(value is not original for value, original in zip(checked, values, strict=True)):
+            if checked is not values:
                 return self._complete(level, output, checked, pending)  # once more, without those refused
         selection = output.selection
         if not selection.shareable:
@@ -189,19 +233,19 @@ class Execution:
         by_identity = dict(zip(unique, results, strict=True))
         return [by_identity[id(value)] for value in values]
 
-    def _accepted(self, level: _Level, output: One, values: Sequence[Any]) -> list[Any]:
-        """The values, and an error in the place of each that is not of the type that it should be of."""
+    def _accepted(self, level: _Level, output: One, values: Sequence[Any]) -> Sequence[Any]:
+        """`values` itself, or with an error in the place of each that is not of the type that it should be of."""
         accepts, info = cast("Callable[..., Any]", output.accepts), level.info(self._executor)
         one_of_each = {type(value): value for value in values}
         if getattr(accepts, "by_class", False) and all(accepts(value, info) is True for value in one_of_each.values()):
-            return list(values)
-        checked = []
+            return values
+        checked: list[Any] = []
         for value in values:
             accepted = _attempt(accepts, value, info)
             if not accepted:
                 accepted = internals.not_of_type(output.selection.type, value, level.field.nodes)
             checked.append(accepted if isinstance(accepted, Exception) else value)
-        return checked
+        return checked if any(isinstance(value, Exception) for value in checked) else values
 
     def _objects_of_any(self, level: _Level, output: AnyOf, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """Objects grouped by their runtime type: each group is one level."""
@@ -227,12 +271,22 @@ class Execution:
         return Failure(error)
 
 
+class Outcome(ExecutionResult):
+    """A result that knows how many bytes the longest text in it has in UTF-8, at most."""
+
+    __slots__ = ("longest_text",)
+
+    def __init__(self, data: Result | None, errors: list[GraphQLError] | None, longest_text: int) -> None:
+        super().__init__(data, errors)
+        self.longest_text = longest_text
+
+
 class _Level:
     """One field of a selection, for all of its objects."""
 
     __slots__ = ("_info", "field", "path", "results")
 
-    def __init__(self, field: Field, path: Path, results: list[dict[str, Any]]) -> None:
+    def __init__(self, field: Field, path: Path, results: list[Result]) -> None:
         self.field = field
         self.path = path
         self.results = results
@@ -279,15 +333,8 @@ def _counted(field: Field, values: Any, parents: int) -> Sequence[Any]:
     return counted
 
 
-def _has_to_wait(output: Output, values: Sequence[Any]) -> bool:
-    """Whether there is anything among the values, or in lists of them, that has to be awaited."""
-    while True:
-        kinds = set(map(type, values))
-        if any(hasattr(kind, "__await__") or hasattr(kind, "__aiter__") for kind in kinds):
-            return True
-        if not isinstance(output, Many):
-            return False
-        output, values = output.of, list(chain.from_iterable(value for value in values if type(value) in LISTS))
+def _within(bounds: tuple[int, int] | None, values: Sequence[Any]) -> bool:
+    return bounds is None or not values or (bounds[0] <= min(values) and max(values) <= bounds[1])
 
 
 async def _arrived(value: Any) -> Any:
@@ -309,6 +356,20 @@ def _listed(field: Field, value: Any) -> Any:
         place = f"{field.parent_type}.{field.name}"
         return GraphQLError(f"Expected Iterable, but did not find one for field '{place}'.")
     return _attempt(list, value)
+
+
+def _placed(values: Sequence[Any], places: Sequence[int], present: Sequence[Any]) -> list[Any]:
+    """The values, with those of `present` at `places`."""
+    placed = list(values)
+    for place, value in zip(places, present, strict=True):
+        placed[place] = value
+    return placed
+
+
+def _cut(items: Sequence[Any], lists: Sequence[Any]) -> list[Any]:
+    """The items as lists of the lengths of `lists`, in which exceptions stay what they are."""
+    remaining = iter(items)
+    return [each if isinstance(each, Exception) else list(islice(remaining, len(each))) for each in lists]
 
 
 def _null_error(field: Field) -> TypeError:

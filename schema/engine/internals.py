@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import strawberry
@@ -14,9 +15,12 @@ from graphql import (
     FieldNode,
     GraphQLAbstractType,
     GraphQLBoolean,
+    GraphQLEnumType,
     GraphQLError,
     GraphQLField,
+    GraphQLFloat,
     GraphQLID,
+    GraphQLInt,
     GraphQLLeafType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -33,6 +37,7 @@ from graphql.execution.collect_fields import (
 from graphql.execution.executor import invalid_return_type_error
 from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
+from graphql.type.scalars import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo as StrawberryResolveInfo
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -40,12 +45,18 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from schema.engine.fields import BatchField
-from schema.engine.plan import Field, Kind, getter
+from schema.engine.plan import Field, Kind, Leaf, getter
 
 if TYPE_CHECKING:
     from schema.engine.plan import Attributes
 
 VERSIONS = {"graphql-core": "3.3.2", "strawberry-graphql": "0.341.2"}
+
+# What GraphQL's own scalars give as it is. Python's numbers have no bounds, GraphQL's do.
+PLAIN = ((GraphQLString, str), (GraphQLID, str), (GraphQLBoolean, bool), (GraphQLInt, int))
+SHORT = (GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat)
+# Arguments of these types can be handed out again and again.
+UNCHANGING = (str, int, float, bool, Enum, type(None))
 
 Collected: TypeAlias = CollectedFields
 Details: TypeAlias = list[FieldDetails]
@@ -141,11 +152,12 @@ def _strawberry(schema: GraphQLSchema) -> strawberry.Schema:
 
 
 def coerced_arguments(executor: Executor, definition: GraphQLField, node: FieldNode) -> dict[str, Any] | None:
-    """The arguments as graphql-core coerces them; None when it refuses them."""
+    """The arguments as graphql-core coerces them; None when it refuses them, or when a resolver could change them."""
     try:
-        return get_argument_values(definition, node, executor.variable_values, None, executor.hide_suggestions)
+        coerced = get_argument_values(definition, node, executor.variable_values, None, executor.hide_suggestions)
     except Exception:  # noqa: BLE001  (the field fails with it, each time it is executed)
         return None
+    return coerced if all(isinstance(value, UNCHANGING) for value in coerced.values()) else None
 
 
 def arguments(executor: Executor, field: Field) -> dict[str, Any]:
@@ -159,8 +171,22 @@ def arguments(executor: Executor, field: Field) -> dict[str, Any]:
 
 def level_info(executor: Executor, field: Field, path: Path) -> LevelInfo:
     """What a resolver of `field` may know, with the attributes that are read of what it gives."""
-    info = LevelInfo._make(  # noqa: SLF001  (a named tuple has it, and mypy has lost sight of that)
-        executor.build_resolve_info(field.definition, field.nodes, field.parent_type, path)
+    info = LevelInfo(
+        field.name,
+        field.nodes,
+        field.definition.type,
+        field.parent_type,
+        path,
+        executor.schema,
+        executor.fragment_definitions,
+        executor.root_value,
+        executor.operation,
+        executor.variable_values.coerced,
+        executor.context_value,
+        executor.is_awaitable,
+        executor.abort_signal,
+        executor.async_helpers,
+        executor.operation_extensions,
     )
     info.attributes = field.attributes
     return info
@@ -168,29 +194,31 @@ def level_info(executor: Executor, field: Field, path: Path) -> LevelInfo:
 
 def call_batch(executor: Executor, field: Field, parents: list[Any], info: LevelInfo) -> Any:
     """What the batch resolver gives for `parents`: values, or a coroutine of them."""
-    strawberry_schema = _strawberry(executor.schema)
-    strawberry_info = strawberry_schema.config.info_class(_raw_info=cast("Any", info), _field=field.strawberry_field)
-    converted = convert_arguments(
-        arguments(executor, field),
-        field.strawberry_field.arguments,
-        scalar_registry=strawberry_schema.schema_converter.scalar_registry,
-        config=strawberry_schema.config,
-        info=strawberry_info,
-    )
-    return field.resolve(parents, strawberry_info, **converted)
+    config = _strawberry(executor.schema).config
+    strawberry_info = config.info_class(_raw_info=cast("Any", info), _field=field.strawberry_field)
+    keywords = field.keywords
+    if keywords is None:
+        keywords = convert_arguments(
+            arguments(executor, field),
+            field.strawberry_field.arguments,
+            scalar_registry=_strawberry(executor.schema).schema_converter.scalar_registry,
+            config=config,
+            info=strawberry_info,
+        )
+        if field.arguments is not None:
+            field.keywords = keywords
+    return field.resolve(parents, strawberry_info, **keywords)
 
 
-def coercer(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
-    """graphql-core's completion of one leaf, its checks and messages included."""
+def leaf(nullable: bool, leaf_type: GraphQLLeafType) -> Leaf:
+    """How values of the type are completed: with graphql-core's own function, but for those that it leaves alone."""
     complete = Executor.complete_leaf_value
-    return lambda value: complete(leaf, value)
-
-
-def plain_types(leaf: GraphQLLeafType) -> frozenset[type]:
-    """The types whose values the scalar gives as they are. Numbers have bounds, so they are always looked at."""
-    if leaf is GraphQLString or leaf is GraphQLID:
-        return frozenset((str,))
-    return frozenset((bool,)) if leaf is GraphQLBoolean else frozenset()
+    plain = {kind for scalar, kind in PLAIN if scalar is leaf_type} | set(getattr(leaf_type.serialize, "plain", ()))
+    bounds = (GRAPHQL_MIN_INT, GRAPHQL_MAX_INT) if leaf_type is GraphQLInt else None
+    if nullable and bounds is None:
+        plain.add(type(None))
+    is_open = not isinstance(leaf_type, GraphQLEnumType) and leaf_type not in SHORT
+    return Leaf(nullable, lambda value: complete(leaf_type, value), frozenset(plain), bounds, is_open)
 
 
 def is_async(function: Any) -> bool:

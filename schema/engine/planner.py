@@ -20,7 +20,7 @@ from graphql import (
 )
 
 from schema.engine import internals
-from schema.engine.plan import AnyOf, Field, Leaf, Many, One, Output, Plan, Selection, attributes_below
+from schema.engine.plan import AnyOf, Field, Many, One, Output, Plan, Selection, attributes_below
 
 
 class NotCovered(Exception):
@@ -82,7 +82,7 @@ class Planner:
         if is_list_type(output_type):
             return Many(nullable, self._output(definition, output_type.of_type, details))
         if is_leaf_type(output_type):
-            return Leaf(nullable, internals.coercer(output_type), internals.plain_types(output_type))
+            return internals.leaf(nullable, output_type)
         if is_object_type(output_type):
             return self._one(nullable, output_type, details)
         if is_abstract_type(output_type):

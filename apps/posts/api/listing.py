@@ -24,10 +24,10 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A checked filter and order: how to narrow a queryset, and what identifies that among the loads of a request."""
+    """A checked filter and order: how to narrow a queryset (None: not at all), and what identifies that in caches."""
 
     order: Order
-    narrow: Callable[[QuerySet[Post]], QuerySet[Post]]
+    narrow: Callable[[QuerySet[Post]], QuerySet[Post]] | None
     key: Hashable
 
 
@@ -49,7 +49,8 @@ def listing(filter: PostFilter | None, order_by: PostOrder | None) -> Listing:
             published_before=filter.published_before,
         )
 
-    return Listing(_order(order_by or PostOrder.NEWEST, search), narrow, astuple(filter))
+    order = _order(order_by or PostOrder.NEWEST, search)
+    return Listing(order, None if filter == PostFilter() else narrow, astuple(filter))
 
 
 def _order(order_by: PostOrder, search: str) -> Order:

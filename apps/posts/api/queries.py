@@ -49,7 +49,8 @@ async def tags(
     ] = None,
 ) -> list[Page[Tag]]:
     wanted = searchable("search", search)
-    return [await all_tags.page(info, page, TAGS_BY_NAME, lambda tags: selectors.tags_named(tags, wanted), wanted)]
+    narrow = (lambda tags: selectors.tags_named(tags, wanted)) if wanted else None
+    return [await all_tags.page(info, page, TAGS_BY_NAME, narrow, wanted)]
 
 
 @strawberry.type

@@ -38,7 +38,8 @@ async def users(
     filter: Annotated[UserFilter | None, strawberry.argument(description="Which users to list.")] = None,
 ) -> list[Page[User]]:
     search = searchable("search", filter.search if filter else None)
-    return [await listed_users.page(info, page, NEWEST, lambda users: selectors.named(users, search), search)]
+    narrow = (lambda users: selectors.named(users, search)) if search else None
+    return [await listed_users.page(info, page, NEWEST, narrow, search)]
 
 
 @strawberry.type
