@@ -12,8 +12,7 @@ A slice declares its loaders beside its types, from its own `visible_to`:
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
 from itertools import groupby
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from django.conf import settings
 from django.db.models import Count, F, Model, QuerySet, Value
 
-from apps.core.rows import KEYS, ParentKey, Statement, compiled, compiled_for_each, fetch
+from apps.core.rows import KEYS, ParentKey, Statement, Statements, compiled, compiled_for_each
 from schema.engine import attributes_read, reads
 from schema.errors import RequestError, RequestErrorCode
 from schema.relay import Order, Page, PageArgs
@@ -114,40 +113,6 @@ class Batchers:
         self._batchers.clear()
 
 
-class Statements(Generic[V]):
-    """The compiled statements of one loader, least recently used ones forgotten.
-
-    Compiling a queryset takes longer than running it. A statement is used again only for the same shape and for a
-    viewer who is the same in everything that is known of them, because `visible_to` may look at any of it. What
-    depends on the time of the request is compiled for each.
-    """
-
-    def __init__(self, size: int = 500) -> None:
-        self._size = size
-        self._statements: OrderedDict[Hashable, Statement[V]] = OrderedDict()
-
-    def of(self, viewer: User | None, shape: Hashable, compile: Callable[[], Statement[V]]) -> Statement[V]:
-        """The statement for `viewer` and `shape`, which `compile` makes when there is none."""
-        try:
-            known = (None if viewer is None else tuple(sorted(_data_of(viewer))), shape)
-            statement = self._statements.get(known)
-        except TypeError:  # something in it is not hashable
-            return compile()
-        if statement is not None:
-            self._statements.move_to_end(known)
-            return statement
-        statement = compile()
-        if statement.is_timeless:
-            self._statements[known] = statement
-            if len(self._statements) > self._size:
-                self._statements.popitem(last=False)
-        return statement
-
-
-def _data_of(viewer: User) -> Iterator[tuple[str, Any]]:
-    return ((name, value) for name, value in vars(viewer).items() if name != "_state")
-
-
 class ByKey(Generic[M]):
     """Rows by a unique column: a foreign key's target, a root field's row. One statement a level."""
 
@@ -162,12 +127,12 @@ class ByKey(Generic[M]):
         visible = self._visible_to
         columns = _columns(info, visible)
 
-        def compile() -> Statement[M]:
+        def compile(viewer: User | None) -> Statement[M]:
             needed = None if columns is None else columns | {self._column}
             return compiled(visible(viewer).filter(**{f"{self._column}__any_of": KEYS}), needed)
 
         async def load_rows(wanted: list[Any]) -> dict[Any, M]:
-            rows = await self._statements.of(viewer, columns, compile).fetch(wanted)
+            rows = await self._statements.of(viewer, columns, compile).fetch(wanted, _key(viewer))
             return {getattr(row, self._column): row for row in rows}
 
         batcher = info.context.batchers.of((self, columns), load_rows)
@@ -211,6 +176,10 @@ def _cursors(info: Info, visible_to: Visible[Any]) -> bool:
     return read is None or not read.isdisjoint(("edges", "page_info"))
 
 
+def _key(viewer: User | None) -> int | None:
+    return None if viewer is None else viewer.pk
+
+
 @cache
 def _model_of(visible_to: Visible[Any]) -> str:
     return visible_to(None).model.__name__
@@ -231,13 +200,13 @@ class Lists(Generic[M]):
         viewer = info.context.viewer
         columns = _columns(info, self._visible_to)
 
-        def compile() -> Statement[M]:
+        def compile(viewer: User | None) -> Statement[M]:
             rows = self._visible_to(viewer).filter(**{f"{self._parent}__any_of": KEYS})
             return compiled(rows.annotate(parent_key=F(self._parent)).order_by(*self._order), columns)
 
         async def load_lists(keys: list[int]) -> dict[int, list[M]]:
             lists: dict[int, list[M]] = {}
-            for row in await self._statements.of(viewer, columns, compile).fetch(keys):
+            for row in await self._statements.of(viewer, columns, compile).fetch(keys, _key(viewer)):
                 lists.setdefault(row.parent_key, []).append(row)  # type: ignore[attr-defined]  # annotated above
             return lists
 
@@ -268,13 +237,13 @@ class Counts(Generic[M]):
         """The counts for the parents' `keys`; `narrow` filters the rows, and `key` stands for it in the cache."""
         viewer = info.context.viewer
 
-        def compile() -> Statement[tuple[int, int]]:
+        def compile(viewer: User | None) -> Statement[tuple[int, int]]:
             rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
             counted = (narrow(rows) if narrow else rows).order_by().values(self._parent).annotate(count=Count("*"))
             return compiled_for_each(counted.values_list("count"))
 
         async def load_counts(wanted: list[int]) -> dict[int, int]:
-            counts = await self._statements.of(viewer, key, compile).fetch(wanted)
+            counts = await self._statements.of(viewer, key, compile).fetch(wanted, _key(viewer))
             return {parent: count for count, parent in counts}
 
         counts = await info.context.batchers.of((self, key), load_counts).load(keys)
@@ -305,13 +274,13 @@ class Pages(Generic[M]):
         cursors = _cursors(info, self._visible_to)
         shape = (page, order.name, key, columns, cursors)
 
-        def compile() -> Statement[M]:
+        def compile(viewer: User | None) -> Statement[M]:
             rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
             placed = page.apply(narrow(rows) if narrow else rows, order, for_cursors=cursors)
             return compiled_for_each(placed[: page.size + 1], columns)
 
         async def load_pages(keys: list[int]) -> dict[int, list[M]]:
-            rows = await self._statements.of(viewer, shape, compile).fetch(keys)
+            rows = await self._statements.of(viewer, shape, compile).fetch(keys, _key(viewer))
             # The statement gives one parent's rows after the other's.
             return {key: list(page) for key, page in groupby(rows, attrgetter("parent_key"))}
 
@@ -332,6 +301,7 @@ class RootPages(Generic[M]):
     def __init__(self, visible_to: Visible[M]) -> None:
         self._visible_to = visible_to
         self._statements: Statements[M] = Statements()
+        self._totals: Statements[int] = Statements()
 
     async def page(
         self,
@@ -346,19 +316,20 @@ class RootPages(Generic[M]):
         columns, cursors = _columns(info, self._visible_to), _cursors(info, self._visible_to)
         shape = (page, order.name, key, columns, cursors)
 
-        def visible() -> QuerySet[M]:
+        def visible(viewer: User | None) -> QuerySet[M]:
             return narrow(self._visible_to(viewer)) if narrow else self._visible_to(viewer)
 
-        def compile() -> Statement[M]:
-            placed = page.apply(visible(), order, for_cursors=cursors)[: page.size + 1]
+        def compile(viewer: User | None) -> Statement[M]:
+            placed = page.apply(visible(viewer), order, for_cursors=cursors)[: page.size + 1]
             return compiled(placed, columns, planned_once=narrow is None and page.starts_the_list)
 
-        async def total() -> int:
+        def compile_total(viewer: User | None) -> Statement[int]:
             # One group, so that the count stays a queryset and is read like everything else.
-            counted = (
-                visible().order_by().values(all=Value(1)).annotate(count=Count("*")).values_list("count", flat=True)
-            )
-            return sum(await fetch(counted))
+            counted = visible(viewer).order_by().values(all=Value(1)).annotate(count=Count("*"))
+            return compiled(counted.values_list("count", flat=True), planned_once=narrow is None)
 
-        rows = await self._statements.of(viewer, shape, compile).fetch()
+        async def total() -> int:
+            return sum(await self._totals.of(viewer, key, compile_total).fetch((), _key(viewer)))
+
+        rows = await self._statements.of(viewer, shape, compile).fetch((), _key(viewer))
         return page.cut(rows, order, total)

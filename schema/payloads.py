@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ParamSpec, Self, TypeVar
 
 import strawberry
-from asgiref.sync import sync_to_async
 from strawberry.types import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
+from apps.core.db import in_one_go
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
 from schema.context import Info
 from schema.enums import api_enum
@@ -106,7 +106,7 @@ def _user_error(error: DomainError) -> UserError:
 async def write(info: Info, service: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What the sync, atomic `service` gives; what the request has loaded before is read anew afterwards."""
     try:
-        return await sync_to_async(service)(*args, **kwargs)
+        return await in_one_go(service, *args, **kwargs)
     finally:
         info.context.batchers.clear()
 

@@ -8,6 +8,7 @@ from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment
 from apps.comments.policies import can_delete_comment, can_edit_comment
 from apps.comments.selectors import visible_to
 from apps.core.errors import DomainError, ErrorCode, forbidden, not_found
+from apps.core.rows import KEYS, Statement, Statements, compiled
 from apps.core.text import clean_text
 from apps.posts import selectors as posts
 from apps.posts.models import Post, PostStatus
@@ -24,9 +25,10 @@ def comment_add(*, actor: User | None, post_id: int, body: str, parent_id: int |
     """
     author = signed_in(actor)
     body = clean_text("body", body, BODY_MAX)
-    post = _lock_post(posts.visible_to(author).filter(pk=post_id))
-    if post is None:
+    locked = _LOCKS.of(author, None, _lock_of_a_post).fetch_in_transaction([post_id], author.pk)
+    if not locked:
         raise not_found("Post", "post_id")
+    [post] = locked
     if post.status != PostStatus.PUBLISHED:
         raise DomainError(ErrorCode.CONFLICT, "Only a published post takes comments.", "post_id")
     parent = _parent(parent_id, post) if parent_id is not None else None
@@ -77,15 +79,23 @@ def _remove(comment: Comment) -> None:
         doomed = parent if is_empty else None
 
 
-def _lock_post(posts: QuerySet[Post]) -> Post | None:
-    """The one post in `posts`, its row locked until the transaction ends."""
-    return posts.only("status").select_for_update(of=("self",), no_key=True).first()
+# Compiled once: every comment begins with it.
+_LOCKS: Statements[Post] = Statements()
+
+
+def _lock_of_a_post(viewer: User | None) -> Statement[Post]:
+    return compiled(_locking(posts.visible_to(viewer).filter(pk__any_of=KEYS)))
+
+
+def _locking(posts: QuerySet[Post]) -> QuerySet[Post]:
+    """`posts` with their status, their rows locked until the transaction ends."""
+    return posts.only("status").select_for_update(of=("self",), no_key=True)
 
 
 def _locked(actor: User, comment_id: int) -> Comment:
     """The comment, its thread locked; a deleted one counts as missing."""
     visible = visible_to(actor).filter(pk=comment_id, deleted_at=None)
-    if _lock_post(Post.objects.filter(pk__in=visible.values("post_id"))) is None:
+    if not _locking(Post.objects.filter(pk__in=visible.values("post_id"))):
         raise not_found("Comment", "id")
     comment = visible.first()
     if comment is None:

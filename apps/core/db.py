@@ -1,16 +1,41 @@
 """Connections and constraints."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections, connections
 from psycopg.conninfo import make_conninfo
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LIBPQ_KEYS = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
 # A database that is gone, a pool that is exhausted, a deadlock: trying again may help.
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
+# How many threads wait for the next scope. More at a time would only wait for connections.
+IDLE_THREADS = 20
+
+
+class _Thread(ThreadPoolExecutor):
+    """One thread, and whether the scope that has it now has put it to work."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1, thread_name_prefix="orm")
+        self.is_used = False
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.is_used = True
+        return super().submit(*args, **kwargs)
+
+
+_idle: list[_Thread] = []
+_own_thread: ContextVar[_Thread | None] = ContextVar("own_thread", default=None)
 
 
 @asynccontextmanager
@@ -18,14 +43,45 @@ async def connection_scope() -> AsyncIterator[None]:
     """Give the ORM work inside one thread and one pooled connection, which goes back to the pool at the end.
 
     Without it asgiref runs all requests of the process in one thread, and a connection that the server dropped
-    would never be replaced. It costs nothing when there is no such work: the thread is made when it is needed.
+    would never be replaced. It costs nothing when there is no such work. Threads are used again: starting one, and
+    what Django sets up for a new one, takes longer than a statement.
     """
-    async with ThreadSensitiveContext() as context:
+    thread = _idle.pop() if _idle else _Thread()
+    _own_thread.set(thread)
+    async with ThreadSensitiveContext(executor=thread):
         try:
             yield
         finally:
-            if context in SyncToAsync.context_to_thread_executor:
+            if thread.is_used:
                 await sync_to_async(close_old_connections)()
+                thread.is_used = False
+            if len(_idle) < IDLE_THREADS:
+                _idle.append(thread)
+            else:
+                thread.shutdown(wait=False)
+
+
+async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What the sync `work` gives, done in the scope's thread. Its connection is back in the pool by then.
+
+    The end of the scope need not send for it, which would take another way to the thread and back.
+    """
+
+    def work_and_give_back() -> R:
+        try:
+            return work(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    thread = _own_thread.get()
+    try:
+        return await sync_to_async(work_and_give_back)()
+    except asyncio.CancelledError:
+        thread = None  # it is still at work
+        raise
+    finally:
+        if thread is not None:
+            thread.is_used = False
 
 
 def conninfo(**overrides: str) -> str:

@@ -22,8 +22,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from apps.core.db import conninfo
 from apps.core.statements import count
 
-# Stands among a query's parameters for the keys that it is run with.
+# Stand among a query's parameters for the keys, and the viewer's own key, that it is run with.
 KEYS: Final = object()
+VIEWER: Final = object()
 # How many statements a connection keeps prepared.
 MAX_PREPARED = 200
 PLACEHOLDER = re.compile("%[s%]")
@@ -38,7 +39,7 @@ class Query:
     longer than most reads do; but where rows are searched by values that clients choose, the best plan depends on them.
     """
 
-    __slots__ = ("_dumped", "_params", "planned_once", "sql")
+    __slots__ = ("_dumped", "_open", "_params", "planned_once", "sql")
 
     def __init__(self, sql: str, params: Sequence[Any] = (), *, planned_once: bool = True) -> None:
         self.planned_once = planned_once
@@ -47,15 +48,21 @@ class Query:
         self.sql = numbered.encode()
         self._params = params
         self._dumped: Dumped | None = None
+        self._open: list[int] = []
 
-    def dumped(self, transformer: Transformer) -> Dumped:
-        """The values of the parameters with their types and formats. KEYS stays what it is; its type is the cast's."""
+    def dumped(self, transformer: Transformer, keys: Sequence[Any], viewer: int | None) -> Dumped:
+        """The values of the parameters with their types and formats. PostgreSQL knows the types of KEYS and VIEWER."""
         if self._dumped is None:
-            fixed = [None if param is KEYS else param for param in self._params]
-            dumped = transformer.dump_sequence(fixed, [PyFormat.AUTO] * len(fixed))
-            values = [KEYS if param is KEYS else value for param, value in zip(self._params, dumped, strict=True)]
-            self._dumped = values, transformer.types or (), list(transformer.formats or ())
-        return self._dumped
+            fixed = [None if param is KEYS or param is VIEWER else param for param in self._params]
+            dumped = list(transformer.dump_sequence(fixed, [PyFormat.AUTO] * len(fixed)))
+            self._dumped = dumped, transformer.types or (), list(transformer.formats or ())
+            self._open = [place for place, param in enumerate(self._params) if param is KEYS or param is VIEWER]
+        values, types, formats = self._dumped
+        if self._open:
+            values = values.copy()
+            for place in self._open:
+                values[place] = _array(keys, transformer) if self._params[place] is KEYS else b"%d" % (viewer or 0)
+        return values, types, formats
 
 
 class ReadConnection(AsyncConnection[tuple[Any, ...]]):
@@ -70,18 +77,15 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         self._prepared_so_far = 0
         self._plans_once: bool | None = None
 
-    async def fetch(self, query: Query, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows of `query` for `keys`.
+    async def fetch(self, query: Query, keys: Sequence[Any], viewer: int | None) -> list[tuple[Any, ...]]:
+        """The rows of `query` for `keys` and the viewer with the key `viewer`.
 
         One round trip; more for what is new to this connection, or planned otherwise than what came before.
         """
         if query.planned_once is not self._plans_once:
             await self._plan_once(query.planned_once)
         transformer = Transformer(self)
-        values, types, formats = query.dumped(transformer)
-        if KEYS in values:
-            array = _array(keys, transformer)
-            values = [array if value is KEYS else value for value in values]
+        values, types, formats = query.dumped(transformer, keys, viewer)
         known = query.sql, types
         name = self._prepared_names.get(known)
         if name is None:
@@ -158,7 +162,7 @@ async def opened() -> AsyncIterator[None]:
             _pool = None
 
 
-async def fetch(query: Query, keys: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = None) -> list[tuple[Any, ...]]:
     """The rows of one reading statement. What a dead connection did not answer is sent once more, on a checked one.
 
     When its task is cancelled, the statement is cancelled on the server. Raises django.db.OperationalError when no
@@ -166,12 +170,12 @@ async def fetch(query: Query, keys: Sequence[Any] = ()) -> list[tuple[Any, ...]]
     """
     try:
         try:
-            return await _fetch_once(query, keys)
+            return await _fetch_once(query, keys, viewer)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if not _lost(error) or _pool is None:
                 raise
             await _pool.check()
-        return await _fetch_once(query, keys)
+        return await _fetch_once(query, keys, viewer)
     except psycopg.OperationalError as error:
         raise OperationalError(str(error)) from error
     except psycopg.InterfaceError as error:
@@ -183,12 +187,12 @@ def _lost(error: psycopg.Error) -> bool:
     return error.sqlstate in {None, "57P01", "57P02"} and not isinstance(error, PoolTimeout)
 
 
-async def _fetch_once(query: Query, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+async def _fetch_once(query: Query, keys: Sequence[Any], viewer: int | None) -> list[tuple[Any, ...]]:
     if _pool is None:
         raise OperationalError("the pool is closed")
     connection = await _pool.getconn()
     try:
-        rows = await connection.fetch(query, keys)
+        rows = await connection.fetch(query, keys, viewer)
     finally:
         await _pool.putconn(connection)
     count(1, len(rows))

@@ -7,28 +7,30 @@ commands, and where a transaction is open (`on_djangos_connection`).
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from operator import itemgetter
 from types import FunctionType
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import BigIntegerField, Expression, Field, ForeignKey, Lookup, Model, QuerySet
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesListIterable
 from django.db.models.sql.compiler import SQLCompiler
 
 from apps.core import pool
-from apps.core.pool import KEYS, Query
+from apps.core.pool import KEYS, VIEWER, Query
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
+V = TypeVar("V", bound="SomeViewer")
 
 # In a queryset, `KEYS` stands for the keys that its statement is run with: `filter(id__any_of=KEYS)`.
 
@@ -88,9 +90,15 @@ def row_type(model: type[Model], names: tuple[str, ...]) -> type[Row]:
 def instance(row: M) -> M:
     """The model's instance with the columns of `row`, for those who need more than a row can give."""
     kind = cast("type[Row]", type(row))
-    attnames = {field.attname for field in row._meta.concrete_fields}
-    values = {name: value for name, value in zip(kind.names, cast("Row", row), strict=True) if name in attnames}
-    return cast("M", kind.model.from_db(connection.alias, list(values), list(values.values())))
+    names = _columns_of(kind)
+    return cast("M", kind.model.from_db(DEFAULT_DB_ALIAS, names, cast("Row", row)[: len(names)]))
+
+
+@cache
+def _columns_of(kind: type[Row]) -> list[str]:
+    """The names of the model's own columns, which come before annotations."""
+    attnames = {field.attname for field in kind._meta.concrete_fields}
+    return [name for name in kind.names if name in attnames]
 
 
 class Statement(Generic[T]):
@@ -116,26 +124,86 @@ class Statement(Generic[T]):
         """Whether it says the same whenever it runs: it holds no moment, which would be that of its making."""
         return not any(isinstance(param, datetime | date) for param in self._params)
 
-    async def fetch(self, keys: Sequence[Any] = ()) -> list[T]:
-        """The rows, for one statement, with `keys` in the place of KEYS.
+    async def fetch(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
+        """The rows, for one statement, with `keys` in the place of KEYS and the key `viewer` in that of VIEWER.
 
         Raises django.db.OperationalError when the database or the pool does not answer in time.
         """
         if self._sql is None:
             return []
         if pool.is_open() and not _on_djangos_connection.get():
-            rows = await pool.fetch(self._query, keys)
-        else:
-            params = [list(keys) if param is KEYS else param for param in self._params]
-            rows = await sync_to_async(_fetch_on_djangos_connection)(self._sql, params)
-        return list(map(self._make, rows))
+            rows = await pool.fetch(self._query, keys, viewer)
+            return list(map(self._make, rows))
+        return await sync_to_async(self.fetch_in_transaction)(keys, viewer)
+
+    def fetch_in_transaction(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
+        """The same on Django's connection of this thread, for what sees, or locks, what its transaction does."""
+        if self._sql is None:
+            return []
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, [self._value(param, keys, viewer) for param in self._params])
+            return list(map(self._make, cursor.fetchall()))
+
+    @staticmethod
+    def _value(param: Any, keys: Sequence[Any], viewer: int | None) -> Any:
+        if param is KEYS:
+            return list(keys)
+        return viewer if param is VIEWER else param
 
 
-def _fetch_on_djangos_connection(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
+class Statements(Generic[T]):
+    """Compiled statements of one kind, least recently used ones forgotten. Compiling one takes longer than running it.
+
+    They are shared by all viewers of a kind. A statement that depends on the time of the request is not kept.
+    """
+
+    def __init__(self, size: int = 500) -> None:
+        self._size = size
+        self._statements: OrderedDict[Hashable, Statement[T]] = OrderedDict()
+
+    def of(self, viewer: V | None, shape: Hashable, compile: Callable[[V | None], Statement[T]]) -> Statement[T]:
+        """The statement for `shape` and viewers like `viewer`, which `compile` makes when there is none.
+
+        `compile` gets somebody who stands for all of them: see `AnyViewer`.
+        """
+        anyone = None if viewer is None else AnyViewer(viewer.is_staff, viewer.is_superuser)
+        known = anyone, shape
+        try:
+            statement = self._statements.get(known)
+        except TypeError:  # something in the shape is not hashable
+            return compile(cast("V | None", anyone))
+        if statement is not None:
+            self._statements.move_to_end(known)
+            return statement
+        statement = compile(cast("V | None", anyone))
+        if statement.is_timeless:
+            self._statements[known] = statement
+            if len(self._statements) > self._size:
+                self._statements.popitem(last=False)
+        return statement
+
+
+@dataclass(frozen=True, slots=True)
+class AnyViewer:
+    """Stands for all viewers with these rights, in a queryset that is compiled once for them all.
+
+    What tells them apart is their key, a parameter that each statement gets when it runs: `author_id=viewer.pk`. They
+    have no other attributes: a rule that wants to know more would be compiled for the first of them, and fails.
+    """
+
+    is_staff: bool
+    is_superuser: bool
+
+    @property
+    def pk(self) -> Any:
+        return _ViewersKey()
+
+
+class SomeViewer(Protocol):
+    """What `Statements` have to know of a viewer."""
+
+    is_staff: bool
+    is_superuser: bool
 
 
 async def fetch(queryset: QuerySet[Any, T], columns: Collection[str] | None = None) -> list[T]:
@@ -228,6 +296,13 @@ def _column_names(compiler: SQLCompiler) -> Iterator[str]:
 
 def _unreachable(row: object) -> Any:
     raise AssertionError("an empty result has no rows")
+
+
+class _ViewersKey(Expression):
+    output_field: Field[Any, Any] = BigIntegerField()
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
+        return "%s", [VIEWER]
 
 
 class ParentKey(Expression):

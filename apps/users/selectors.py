@@ -33,7 +33,7 @@ def sessions_visible_to(viewer: User | None) -> QuerySet[Session]:
     """The viewer's own sessions that can still be renewed."""
     if viewer is None:
         return Session.objects.none()
-    return Session.objects.filter(user=viewer, revoked_at=None, expires_at__gt=Now())
+    return Session.objects.filter(user_id=viewer.pk, revoked_at=None, expires_at__gt=Now())
 
 
 def owners_of_sessions(session_ids: Any) -> QuerySet[User]:
