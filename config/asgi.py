@@ -60,15 +60,18 @@ def _scheme(scope: Scope) -> str:
 
 
 # Mounted beside Django's handler on purpose: its middleware costs a request thread hops, and a stream a connection.
-graphql_endpoint = guarded(
-    CORSMiddleware(
-        JWTMiddleware(GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)),
+graphql: ASGIApp = JWTMiddleware(
+    GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)
+)
+if settings.CORS_ALLOWED_ORIGINS:
+    graphql = CORSMiddleware(
+        graphql,
         allow_origins=settings.CORS_ALLOWED_ORIGINS,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         expose_headers=["X-Request-ID"],
     )
-)
+graphql_endpoint = guarded(graphql)
 explorer_assets = guarded(assets(EXPLORER_DIST))
 # What `collectstatic` has gathered; in development the admin's own files, where they are installed.
 static_files = guarded(

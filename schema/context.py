@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -29,7 +30,8 @@ class Context:
     request_id: str
     viewer: User | None
     session_id: int | None
-    client: Client
+    # Where the request comes from, for those who want to know: `client()`.
+    client: Callable[[], Client]
     batchers: Batchers = field(default_factory=Batchers)
     levels: Levels = field(default_factory=Levels)
 

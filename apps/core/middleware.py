@@ -1,7 +1,7 @@
 """ASGI middleware for every request."""
 
 import re
-import uuid
+import secrets
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,8 +21,8 @@ class RequestIdMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
-        request_id = given if ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex.encode()
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if ACCEPTABLE.fullmatch(given) else secrets.token_hex(16).encode()
         scope["request_id"] = request_id.decode()
 
         async def send_with_id(message: Message) -> None:

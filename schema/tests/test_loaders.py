@@ -25,7 +25,7 @@ FIRST_2 = PageArgs(2, backward=False, after=None, before=None)
 
 def info_of(viewer: User | None = None) -> Any:
     """What loaders read of a resolver's info: the context of a request of its own."""
-    return SimpleNamespace(_raw_info=None, context=Context("request", viewer, None, Client(None, "")))
+    return SimpleNamespace(_raw_info=None, context=Context("request", viewer, None, lambda: Client(None, "")))
 
 
 @contextmanager

@@ -36,7 +36,7 @@ async def opened() -> AsyncIterator[None]:
 
 
 async def sql(statement: str) -> list[tuple[Any, ...]]:
-    return await pool.fetch(statement, [])
+    return await pool.fetch(pool.Query(statement))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -89,7 +89,7 @@ class UserMutation:
 
     @mutation(description="Sign in with address and password: starts a session.")
     async def login(self, info: Info, input: LoginInput) -> LoginPayload:
-        client = info.context.client
+        client = info.context.client()
         tokens = await write(info, services.session_start, **given(input), ip=client.ip, user_agent=client.user_agent)
         info.context.act_as(tokens.user, tokens.session_id)
         return LoginPayload.of_tokens(tokens)
@@ -112,13 +112,14 @@ class UserMutation:
     @mutation(description="Change the viewer's password. All sessions end; the answer carries tokens of a new one.")
     async def change_password(self, info: Info, input: ChangePasswordInput) -> ChangePasswordPayload:
         context = info.context
+        client = context.client()
         tokens = await write(
             info,
             services.password_change,
             actor=context.viewer,
             **given(input),
-            ip=context.client.ip,
-            user_agent=context.client.user_agent,
+            ip=client.ip,
+            user_agent=client.user_agent,
         )
         context.act_as(tokens.user, tokens.session_id)
         return ChangePasswordPayload.of_tokens(tokens)
