@@ -67,12 +67,16 @@ class Execution:
 
     async def run(self, plan: Plan) -> ExecutionResult:
         """The operation's data and errors."""
-        if plan.serial:
-            return await self._in_series(plan.root)
+        try:
+            return await (self._in_series(plan.root) if plan.serial else self._at_once(plan.root))
+        finally:
+            internals.let_go(self._executor)
+
+    async def _at_once(self, root: Selection) -> ExecutionResult:
         pending: Pending = []
-        [data] = self._select(plan.root, [self._executor.root_value], None, pending)
+        [data] = self._select(root, [self._executor.root_value], None, pending)
         await _together(pending)
-        return self._settled(plan.root, data)
+        return self._settled(root, data)
 
     async def _in_series(self, root: Selection) -> ExecutionResult:
         """One root field after the other, up to one whose failure leaves no data."""

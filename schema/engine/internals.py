@@ -221,6 +221,14 @@ def leaf(nullable: bool, leaf_type: GraphQLLeafType) -> Leaf:
     return Leaf(nullable, lambda value: complete(leaf_type, value), frozenset(plain), bounds, is_open)
 
 
+def let_go(executor: Executor) -> None:
+    """Break the circle of an executor that has done its work and its helpers, which are methods of its own.
+
+    Otherwise all that a request has held would wait for the garbage collector, and the requests for it.
+    """
+    executor.async_helpers = None  # type: ignore[assignment]  # nobody asks for them any more
+
+
 def is_async(function: Any) -> bool:
     """Whether a type is told by something that has to be awaited."""
     return inspect.iscoroutinefunction(function)
