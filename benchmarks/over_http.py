@@ -54,6 +54,7 @@ def main(options: list[str]) -> int:
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
     peers_rows.copy(peers_url, url)
     serve = ["-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log", "--log-level=warning"]
+    serve.append("--no-proxy-headers")
     process = subprocess.Popen([sys.executable, *serve], cwd=ROOT, env=environment)
     try:
         _wait(f"http://127.0.0.1:{port}/healthz")

@@ -1,9 +1,8 @@
 """Connections and constraints."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
@@ -38,27 +37,31 @@ _idle: list[_Thread] = []
 _own_thread: ContextVar[_Thread | None] = ContextVar("own_thread", default=None)
 
 
-@asynccontextmanager
-async def connection_scope() -> AsyncIterator[None]:
+class connection_scope:  # noqa: N801  (used like a function; asynccontextmanager would cost every request)
     """Give the ORM work inside one thread and one pooled connection, which goes back to the pool at the end.
 
     Without it asgiref runs all requests of the process in one thread, and a connection that the server dropped
     would never be replaced. It costs nothing when there is no such work. Threads are used again: starting one, and
     what Django sets up for a new one, takes longer than a statement.
     """
-    thread = _idle.pop() if _idle else _Thread()
-    _own_thread.set(thread)
-    async with ThreadSensitiveContext(executor=thread):
+
+    async def __aenter__(self) -> None:
+        self._thread = _idle.pop() if _idle else _Thread()
+        self._context = ThreadSensitiveContext(executor=self._thread)
+        _own_thread.set(self._thread)
+        await self._context.__aenter__()
+
+    async def __aexit__(self, *error: object) -> None:
         try:
-            yield
-        finally:
-            if thread.is_used:
+            if self._thread.is_used:
                 await sync_to_async(close_old_connections)()
-                thread.is_used = False
+                self._thread.is_used = False
+        finally:
+            await self._context.__aexit__(*error)
             if len(_idle) < IDLE_THREADS:
-                _idle.append(thread)
+                _idle.append(self._thread)
             else:
-                thread.shutdown(wait=False)
+                self._thread.shutdown(wait=False)
 
 
 async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -203,13 +203,15 @@ class Execution:
 
     def _measure(self, column: Sequence[Any]) -> None:
         """Keep in mind how many bytes the longest text of the column may have in UTF-8. Of a structure nobody knows."""
-        kinds = set(map(type, column))
-        if not kinds.isdisjoint((dict, list, tuple)):
-            self._longest_text = sys.maxsize
-        texts = column if kinds == {str} else [value for value in column if type(value) is str]
-        longest = max(map(len, texts), default=0)
-        bytes_per_character = 1 if "".join(texts).isascii() else 4
-        self._longest_text = max(self._longest_text, longest * bytes_per_character)
+        try:
+            longest = max(map(len, column), default=0)
+            is_ascii = "".join(column).isascii()
+        except TypeError:
+            if any(isinstance(value, dict | list | tuple) for value in column):
+                self._longest_text = sys.maxsize
+            return self._measure([value for value in column if isinstance(value, str)])
+        self._longest_text = max(self._longest_text, longest if is_ascii else 4 * longest)
+        return None
 
     def _lists(self, level: _Level, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """All items of all lists are one level."""

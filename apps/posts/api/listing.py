@@ -1,7 +1,7 @@
 """What the arguments `filter` and `orderBy` of a list of posts mean."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.postgres.search import SearchRank
@@ -50,7 +50,8 @@ def listing(filter: PostFilter | None, order_by: PostOrder | None) -> Listing:
         )
 
     order = _order(order_by or PostOrder.NEWEST, search)
-    return Listing(order, None if filter == PostFilter() else narrow, astuple(filter))
+    given = tuple(vars(filter).values())
+    return Listing(order, narrow if any(value is not None for value in given) else None, given)
 
 
 def _order(order_by: PostOrder, search: str) -> Order:
