@@ -1,7 +1,7 @@
 """Strawberry's schema with the settings of this API."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 from django.conf import settings
@@ -45,12 +45,14 @@ class Schema(strawberry.Schema):
             context_value=context,
             raw_variable_values=variables,
             operation_name=operation.name,
-            is_awaitable=optimized_is_awaitable,
+            is_awaitable=cast("Any", optimized_is_awaitable),
         )
         if isinstance(executor, list):
             return ExecutionResult(None, executor)  # graphql-core has refused the variables
-        result = executor.execute_operation()
-        return result if isinstance(result, ExecutionResult) else await result
+        result: Any = executor.execute_operation()
+        if not isinstance(result, ExecutionResult):
+            result = await result
+        return cast("ExecutionResult", result)
 
 
 def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:

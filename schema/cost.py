@@ -103,7 +103,9 @@ class _Estimate:
 
     def _size(self, field: FieldNode, field_type: Any, name: str) -> int:
         """How many objects the field gives at most: a page, the ids that were asked for, a short list, or one."""
-        given = {argument.name.value: argument.value for argument in field.arguments or () if argument.name.value in SIZES}
+        given = {
+            argument.name.value: argument.value for argument in field.arguments or () if argument.name.value in SIZES
+        }
         self.depends_on_variables |= any(isinstance(value, VariableNode) for value in given.values())
         sizes = {name: value_from_ast_untyped(value, self._variables) for name, value in given.items()}
         if name.endswith(WRAPPERS):

@@ -23,6 +23,7 @@ from schema.errors import bad_input
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
+ONLY_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,99}")
 UNWANTED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE)
 
 
@@ -48,7 +49,7 @@ class Sent:
     def name(self) -> str:
         """For the log: the operation's name, or "unnamed". Never anything that is not a GraphQL name."""
         if self.operation_name is not None:
-            return self.operation_name if re.fullmatch(r"[_A-Za-z]\w{0,99}", self.operation_name, re.A) else "unnamed"
+            return self.operation_name if ONLY_NAME.fullmatch(self.operation_name) else "unnamed"
         found = NAME.search(self.query)
         return found[1] if found else "unnamed"
 

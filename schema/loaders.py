@@ -66,7 +66,8 @@ class Batcher(Generic[K, V]):
             batch = self._collecting
             if batch is None:
                 # Whoever asks first fetches for all who ask in this turn.
-                self._collecting = mine = _Batch()
+                mine: _Batch[K, V] = _Batch()
+                self._collecting = mine
                 self._enlist(mine, missing)
                 await self._run(mine)
             else:

@@ -49,7 +49,7 @@ class connection_scope:  # noqa: N801  (used like a function; asynccontextmanage
         self._thread = _idle.pop() if _idle else _Thread()
         self._context = ThreadSensitiveContext(executor=self._thread)
         _own_thread.set(self._thread)
-        await self._context.__aenter__()
+        await self._context.__aenter__()  # type: ignore[no-untyped-call]  # asgiref types no more than its functions
 
     async def __aexit__(self, *error: object) -> None:
         try:
@@ -57,7 +57,7 @@ class connection_scope:  # noqa: N801  (used like a function; asynccontextmanage
                 await sync_to_async(close_old_connections)()
                 self._thread.is_used = False
         finally:
-            await self._context.__aexit__(*error)
+            await self._context.__aexit__(*error)  # type: ignore[no-untyped-call]
             if len(_idle) < IDLE_THREADS:
                 _idle.append(self._thread)
             else:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg import AsyncConnection, generators
+from psycopg import abc as psycopg_abc
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
@@ -50,7 +51,7 @@ class Query:
         self._dumped: Dumped | None = None
         self._open: list[int] = []
 
-    def dumped(self, transformer: Transformer, keys: Sequence[Any], viewer: int | None) -> Dumped:
+    def dumped(self, transformer: psycopg_abc.Transformer, keys: Sequence[Any], viewer: int | None) -> Dumped:
         """The values of the parameters with their types and formats. PostgreSQL knows the types of KEYS and VIEWER."""
         if self._dumped is None:
             fixed = [None if param is KEYS or param is VIEWER else param for param in self._params]
@@ -116,13 +117,14 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         return name
 
     async def _result(self, expected: ExecStatus) -> PGresult:
-        [result] = await self.wait(generators.execute(self.pgconn))
+        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
+        [result] = results
         if result.status != expected:
             raise psycopg.errors.error_from_result(result, self.info.encoding)
         return result
 
 
-def _array(keys: Sequence[Any], transformer: Transformer) -> Any:
+def _array(keys: Sequence[Any], transformer: psycopg_abc.Transformer) -> Any:
     """`keys` as PostgreSQL writes an array. Numbers, which they are nearly always, need no quoting."""
     if set(map(type, keys)) == {int}:
         return b"{%b}" % b",".join(b"%d" % key for key in keys)

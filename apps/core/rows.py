@@ -16,7 +16,7 @@ from datetime import date, datetime
 from functools import cache, lru_cache, partial
 from operator import itemgetter
 from types import FunctionType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet
@@ -26,13 +26,14 @@ from django.db.models.query import FlatValuesListIterable, ModelIterable, Values
 from django.db.models.sql.compiler import SQLCompiler
 
 from apps.core import pool
-from apps.core.pool import KEYS, VIEWER, Query
+from apps.core.pool import VIEWER, Query
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 V = TypeVar("V", bound="SomeViewer")
 
-# In a queryset, `KEYS` stands for the keys that its statement is run with: `filter(id__any_of=KEYS)`.
+# In a queryset: the keys that its statement is run with, as in `filter(id__any_of=KEYS)`.
+KEYS: Final = pool.KEYS
 
 _on_djangos_connection: ContextVar[bool] = ContextVar("on_djangos_connection", default=False)
 
@@ -301,8 +302,8 @@ def _unreachable(row: object) -> Any:
 class _ViewersKey(Expression):
     output_field: Field[Any, Any] = BigIntegerField()
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:
-        return "%s", [VIEWER]
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (VIEWER,)
 
 
 class ParentKey(Expression):

@@ -6,4 +6,13 @@ from schema.engine.fields import BatchField, attributes_read, batch_field, reads
 from schema.engine.levels import Levels
 from schema.engine.permissions import Permission
 
-__all__ = ["BatchField", "BreadthFirstExecutor", "Levels", "Outcome", "Permission", "attributes_read", "batch_field", "reads"]
+__all__ = [
+    "BatchField",
+    "BreadthFirstExecutor",
+    "Levels",
+    "Outcome",
+    "Permission",
+    "attributes_read",
+    "batch_field",
+    "reads",
+]

@@ -26,6 +26,7 @@ from schema.engine.plan import AnyOf, Field, Kind, Leaf, Many, One, Output, Plan
 Pending = list[Coroutine[Any, Any, None]]
 Result = dict[str, Any]
 LISTS = frozenset((list, tuple))
+NULLS = frozenset((type(None), type(Undefined)))
 
 
 class Trait(Enum):
@@ -37,13 +38,15 @@ class Trait(Enum):
     WAITS = auto()
 
 
-@lru_cache(maxsize=1_000)
-def trait(kind: type) -> Trait:
-    if kind is type(None) or kind is type(Undefined):
+def _trait(kind: type) -> Trait:
+    if kind in NULLS:
         return Trait.NULL
     if issubclass(kind, Exception):
         return Trait.ERROR
     return Trait.WAITS if hasattr(kind, "__await__") or hasattr(kind, "__aiter__") else Trait.USUAL
+
+
+trait: Callable[[type], Trait] = lru_cache(maxsize=1_000)(_trait)
 
 
 class HasToWait(Exception):
@@ -99,6 +102,8 @@ class Execution:
 
     def _select(self, selection: Selection, objects: list[Any], path: Path | None, pending: Pending) -> list[Result]:
         """One result for each object. Those of the fields in `pending` are complete once that was awaited."""
+        if not objects:
+            return []
         columns: list[Sequence[Any]] = []
         waiting: Pending = []
         results: list[Result] = []
@@ -119,10 +124,7 @@ class Execution:
         try:
             if type(values) not in LISTS:
                 values = _counted(field, await values, len(results))
-            column = self._complete(level, field.output, values, pending)
-        except HasToWait as has_to_wait:
-            values = await _gathered([_arrived(value) for value in has_to_wait.values])
-            column = self._complete(level, field.output, values, pending)
+            column = await self._complete_arrived(level, values, pending)
         except Exception as error:  # noqa: BLE001  (it belongs to the field)
             column = [self._failure(error)] * len(results)
         key = field.key
@@ -130,25 +132,30 @@ class Execution:
             result[key] = value
         await _together(pending)
 
+    async def _complete_arrived(self, level: _Level, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
+        """The completed values, awaited as often as there is something to await in what has arrived."""
+        while True:
+            try:
+                return self._complete(level, level.field.output, values, pending)
+            except HasToWait as has_to_wait:
+                values = has_to_wait.values
+            values = await _gathered([_arrived(value) for value in values])
+
     def _resolve(self, level: _Level, objects: list[Any]) -> Any:
         """One value for each object, an exception where there is none; or something to await that gives them."""
         field = level.field
         if field.kind is Kind.ATTRIBUTE:
-            try:
-                return list(map(field.resolve, objects))
-            except Exception:  # noqa: BLE001  (one failed: which one?)
-                return [_attempt(field.resolve, each) for each in objects]
+            return _mapped(field.resolve, objects) or [_attempt(field.resolve, each) for each in objects]
         if field.kind is Kind.TYPENAME:
             return [field.parent_type.name] * len(objects)
         info = level.info(self._executor)
+        if field.kind is Kind.EACH:
+            return [_attempt(internals.call_each, self._executor, field, each, info) for each in objects]
         try:
-            if field.kind is Kind.BATCH:
-                values = internals.call_batch(self._executor, field, objects, info)
-                return values if trait(type(values)) is Trait.WAITS else _counted(field, values, len(objects))
-            arguments = internals.arguments(self._executor, field)
+            values = internals.call_batch(self._executor, field, objects, info)
+            return values if trait(type(values)) is Trait.WAITS else _counted(field, values, len(objects))
         except Exception as error:  # noqa: BLE001  (it belongs to the field)
             return [error] * len(objects)
-        return [_attempt(field.resolve, each, info, **arguments) for each in objects]
 
     def _complete(self, level: _Level, output: Output, values: Any, pending: Pending) -> Sequence[Any]:
         """The values as they stand in a result; a Failure where there is none and none can be left out.
@@ -185,7 +192,7 @@ class Execution:
     ) -> Sequence[Any]:
         """The same for values of which none is null, failed or awaited."""
         if isinstance(output, Leaf):
-            column = [self._leaf(output, value) for value in values]
+            column = self._leaves(output, values)
             if output.is_open:
                 self._measure(column)
             return column
@@ -195,9 +202,18 @@ class Execution:
             return self._objects(level, output, values, pending)
         return self._objects_of_any(level, output, values, pending)
 
+    def _leaves(self, output: Leaf, values: Sequence[Any]) -> list[Any]:
+        """All at once; one by one, with what is to be said of each, when something is wrong with any."""
+        kinds = set(map(type, values))
+        coerce = output.swift.get(kinds.pop(), output.coerce) if len(kinds) == 1 else output.coerce
+        column = _mapped(coerce, values)
+        if column is not None and NULLS.isdisjoint(map(type, column)):
+            return column
+        return [self._leaf(output, value) for value in values]
+
     def _leaf(self, output: Leaf, value: Any) -> Any:
         try:
-            return output.coerce(value)
+            return output.complete(value)
         except Exception as error:  # noqa: BLE001  (it belongs to this value)
             return self._failure(error)
 
@@ -322,6 +338,15 @@ async def _gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _mapped(call: Callable[[Any], Any], values: Sequence[Any]) -> list[Any] | None:
+    """What `call` gives for each value; None when it raises for one, even StopIteration, which would end the map."""
+    try:
+        mapped = list(map(call, values))
+    except Exception:  # noqa: BLE001  (which of them it was has to be looked at)
+        return None
+    return mapped if len(mapped) == len(values) else None
 
 
 def _attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import strawberry
@@ -36,7 +37,7 @@ from graphql.execution.collect_fields import (
 )
 from graphql.execution.executor import invalid_return_type_error
 from graphql.execution.values import get_argument_values
-from graphql.pyutils import Path
+from graphql.pyutils import Path, is_async_iterable
 from graphql.type.scalars import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo as StrawberryResolveInfo
@@ -84,8 +85,9 @@ def covers(executor: Executor) -> bool:
         and executor.abort_signal is None
         and executor.hooks is None
         and executor.error_propagation
-        # What `execute_sync` passes: it cannot wait for anything.
+        # What graphql-core's and Strawberry's `execute_sync` replace: they cannot wait for anything.
         and executor.is_awaitable.__name__ != "assume_not_awaitable"
+        and executor.is_async_iterable is is_async_iterable
     )
 
 
@@ -160,13 +162,18 @@ def coerced_arguments(executor: Executor, definition: GraphQLField, node: FieldN
     return coerced if all(isinstance(value, UNCHANGING) for value in coerced.values()) else None
 
 
-def arguments(executor: Executor, field: Field) -> dict[str, Any]:
+def _arguments(executor: Executor, field: Field) -> dict[str, Any]:
     """The field's arguments for this request. Raises GraphQLError for what the field does not take."""
     if field.arguments is not None:
         return field.arguments
     return get_argument_values(
         field.definition, field.nodes[0], executor.variable_values, None, executor.hide_suggestions
     )
+
+
+def call_each(executor: Executor, field: Field, parent: Any, info: LevelInfo) -> Any:
+    """What the resolver gives for one parent. What it could change of its arguments is its own."""
+    return field.resolve(parent, info, **_arguments(executor, field))
 
 
 def level_info(executor: Executor, field: Field, path: Path) -> LevelInfo:
@@ -199,7 +206,7 @@ def call_batch(executor: Executor, field: Field, parents: list[Any], info: Level
     keywords = field.keywords
     if keywords is None:
         keywords = convert_arguments(
-            arguments(executor, field),
+            _arguments(executor, field),
             field.strawberry_field.arguments,
             scalar_registry=_strawberry(executor.schema).schema_converter.scalar_registry,
             config=config,
@@ -211,14 +218,16 @@ def call_batch(executor: Executor, field: Field, parents: list[Any], info: Level
 
 
 def leaf(nullable: bool, leaf_type: GraphQLLeafType) -> Leaf:
-    """How values of the type are completed: with graphql-core's own function, but for those that it leaves alone."""
+    """How values of the type are completed."""
     complete = Executor.complete_leaf_value
     plain = {kind for scalar, kind in PLAIN if scalar is leaf_type} | set(getattr(leaf_type.serialize, "plain", ()))
     bounds = (GRAPHQL_MIN_INT, GRAPHQL_MAX_INT) if leaf_type is GraphQLInt else None
     if nullable and bounds is None:
         plain.add(type(None))
     is_open = not isinstance(leaf_type, GraphQLEnumType) and leaf_type not in SHORT
-    return Leaf(nullable, lambda value: complete(leaf_type, value), frozenset(plain), bounds, is_open)
+    coerce = leaf_type.coerce_output_value
+    swift: dict[type, Callable[[Any], Any]] = {int: str} if leaf_type is GraphQLID else {}
+    return Leaf(nullable, coerce, partial(complete, leaf_type), swift, frozenset(plain), bounds, is_open)
 
 
 def let_go(executor: Executor) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import lru_cache
+from functools import cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -36,6 +36,10 @@ class Leaf:
 
     nullable: bool
     coerce: Callable[[Any], Any]
+    # The same with graphql-core's checks and messages.
+    complete: Callable[[Any], Any]
+    # By a value's very type: what gives the same as `coerce`, faster.
+    swift: Mapping[type, Callable[[Any], Any]]
     plain: frozenset[type]
     bounds: tuple[int, int] | None = None
     is_open: bool = False
@@ -128,7 +132,7 @@ class Plan:
     fields: int
 
 
-@lru_cache(maxsize=None)
+@cache
 def _assembler(fields: int) -> Callable[..., Callable[..., list[dict[str, Any]]]]:
     """Makes of keys a function that makes dictionaries of columns: `{key0: value0, …}` for each of their rows.
 
@@ -138,7 +142,9 @@ def _assembler(fields: int) -> Callable[..., Callable[..., list[dict[str, Any]]]
     places = range(fields)
     keys, columns, values = (", ".join(f"{name}{place}" for place in places) for name in "kcv")
     items = ", ".join(f"k{place}: v{place}" for place in places)
-    code = f"lambda {keys}: lambda {columns}: [{{{items}}} for {values}, in zip({columns})]" if fields else "lambda: list"
+    code = (
+        f"lambda {keys}: lambda {columns}: [{{{items}}} for {values}, in zip({columns})]" if fields else "lambda: list"
+    )
     make: Callable[..., Callable[..., list[dict[str, Any]]]] = eval(code, {})  # noqa: S307
     return make
 

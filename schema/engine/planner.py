@@ -8,8 +8,10 @@ from typing import Any
 
 from graphql import (
     GraphQLAbstractType,
+    GraphQLError,
     GraphQLField,
     GraphQLObjectType,
+    OperationDefinitionNode,
     OperationType,
     VariableNode,
     is_abstract_type,
@@ -21,6 +23,8 @@ from graphql import (
 
 from schema.engine import internals
 from schema.engine.plan import AnyOf, Field, Many, One, Output, Plan, Selection, attributes_below
+
+CHARACTERS_OF_A_FIELD = 20
 
 
 class NotCovered(Exception):
@@ -116,16 +120,18 @@ def _holds_variable(value: Any) -> bool:
 
 
 class Plans:
-    """The plans of a process, least recently used ones forgotten beyond `max_fields` fields in all.
+    """The plans of a process, least recently used ones forgotten beyond `max_weight`.
+
+    A field weighs 1, or as much of the document's text as a field takes: some 2 KB of memory, so that all are 40 MB.
 
     A plan holds its operation, so that no other can have the id that it is known by. None stands for an operation
     that is not covered.
     """
 
-    def __init__(self, max_fields: int = 20_000) -> None:
-        self._max_fields = max_fields
-        self._plans: OrderedDict[Hashable, tuple[object, object, Plan | None]] = OrderedDict()
-        self._fields = 0
+    def __init__(self, max_weight: int = 20_000) -> None:
+        self._max_weight = max_weight
+        self._plans: OrderedDict[Hashable, tuple[object, OperationDefinitionNode, Plan | None]] = OrderedDict()
+        self._weight = 0
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -139,14 +145,17 @@ class Plans:
             return self._plans[known][2]
         try:
             plan = Planner(executor).plan()
-        except (NotCovered, RecursionError):
+        except (NotCovered, RecursionError, GraphQLError):  # the last: a directive whose argument is null
             plan = None
         self._plans[known] = executor.schema, operation, plan
-        self._fields += _weight(plan)
-        while self._fields > self._max_fields:
-            self._fields -= _weight(self._plans.popitem(last=False)[1][2])
+        self._weight += _weight(plan, operation)
+        while self._weight > self._max_weight:
+            _, (_, forgotten, its_plan) = self._plans.popitem(last=False)
+            self._weight -= _weight(its_plan, forgotten)
         return plan
 
 
-def _weight(plan: Plan | None) -> int:
-    return 1 + plan.fields if plan else 1
+def _weight(plan: Plan | None, operation: OperationDefinitionNode) -> int:
+    """A plan keeps its operation, and that the document's text and all of its tokens: comments and repetitions, too."""
+    text = operation.loc.source.body if operation.loc else ""
+    return 1 + max(plan.fields if plan else 1, len(text) // CHARACTERS_OF_A_FIELD)

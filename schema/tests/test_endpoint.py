@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from apps.users.models import User
-from schema.endpoint import RESPONSE_JSON
+from schema.http import RESPONSE_JSON
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Api
 from tests.make import PASSWORD, Make
