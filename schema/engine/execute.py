@@ -7,54 +7,35 @@ their values; only when there are some, a second pass (`nulls.py`) looks at the 
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from enum import Enum, auto
-from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, cast
 
-from graphql import ExecutionResult, GraphQLError, Undefined
+from graphql import ExecutionResult, GraphQLError
 from graphql.pyutils import Path, is_iterable
 
 from schema.engine import internals
 from schema.engine.levels import WrongNumberOfValues
 from schema.engine.nulls import Failure, Settling
 from schema.engine.plan import AnyOf, Field, Kind, Leaf, Many, One, Output, Plan, Selection
+from schema.engine.values import (
+    LISTS,
+    NULLS,
+    HasToWait,
+    Trait,
+    arrived,
+    attempt,
+    cut,
+    gathered,
+    mapped,
+    placed,
+    trait,
+    within,
+)
 
 Pending = list[Coroutine[Any, Any, None]]
 Result = dict[str, Any]
-LISTS = frozenset((list, tuple))
-NULLS = frozenset((type(None), type(Undefined)))
-
-
-class Trait(Enum):
-    """What the type of a value says about it."""
-
-    USUAL = auto()
-    NULL = auto()
-    ERROR = auto()
-    WAITS = auto()
-
-
-def _trait(kind: type) -> Trait:
-    if kind in NULLS:
-        return Trait.NULL
-    if issubclass(kind, Exception):
-        return Trait.ERROR
-    return Trait.WAITS if hasattr(kind, "__await__") or hasattr(kind, "__aiter__") else Trait.USUAL
-
-
-trait: Callable[[type], Trait] = lru_cache(maxsize=1_000)(_trait)
-
-
-class HasToWait(Exception):
-    """Among `values`, or in lists of them, is something that has to be awaited first."""
-
-    def __init__(self, values: Any) -> None:
-        super().__init__()
-        self.values = values
 
 
 class Execution:
@@ -139,18 +120,18 @@ class Execution:
                 return self._complete(level, level.field.output, values, pending)
             except HasToWait as has_to_wait:
                 values = has_to_wait.values
-            values = await _gathered([_arrived(value) for value in values])
+            values = await gathered([arrived(value) for value in values])
 
     def _resolve(self, level: _Level, objects: list[Any]) -> Any:
         """One value for each object, an exception where there is none; or something to await that gives them."""
         field = level.field
         if field.kind is Kind.ATTRIBUTE:
-            return _mapped(field.resolve, objects) or [_attempt(field.resolve, each) for each in objects]
+            return mapped(field.resolve, objects) or [attempt(field.resolve, each) for each in objects]
         if field.kind is Kind.TYPENAME:
             return [field.parent_type.name] * len(objects)
         info = level.info(self._executor)
         if field.kind is Kind.EACH:
-            return [_attempt(internals.call_each, self._executor, field, each, info) for each in objects]
+            return [attempt(internals.call_each, self._executor, field, each, info) for each in objects]
         try:
             values = internals.call_batch(self._executor, field, objects, info)
             return values if trait(type(values)) is Trait.WAITS else _counted(field, values, len(objects))
@@ -165,7 +146,7 @@ class Execution:
         if type(values) not in LISTS:
             raise HasToWait(values)
         kinds = set(map(type, values))
-        if isinstance(output, Leaf) and kinds <= output.plain and _within(output.bounds, values):
+        if isinstance(output, Leaf) and kinds <= output.plain and within(output.bounds, values):
             if output.is_open and str in kinds:
                 self._measure(values)
             return cast("Sequence[Any]", values)
@@ -178,8 +159,8 @@ class Execution:
         try:
             present = self._complete_present(level, output, [values[place] for place in places], pending)
         except HasToWait as has_to_wait:
-            raise HasToWait(_placed(values, places, has_to_wait.values)) from None
-        completed = _placed(values, places, present)
+            raise HasToWait(placed(values, places, has_to_wait.values)) from None
+        completed = placed(values, places, present)
         for place, value in enumerate(values):
             if isinstance(value, Exception):
                 completed[place] = self._failure(value)
@@ -206,7 +187,7 @@ class Execution:
         """All at once; one by one, with what is to be said of each, when something is wrong with any."""
         kinds = set(map(type, values))
         coerce = output.swift.get(kinds.pop(), output.coerce) if len(kinds) == 1 else output.coerce
-        column = _mapped(coerce, values)
+        column = mapped(coerce, values)
         if column is not None and NULLS.isdisjoint(map(type, column)):
             return column
         return [self._leaf(output, value) for value in values]
@@ -236,8 +217,8 @@ class Execution:
         try:
             completed = self._complete(level, output.of, items, pending)
         except HasToWait as has_to_wait:
-            raise HasToWait(_cut(has_to_wait.values, lists)) from None
-        return [self._failure(each) if isinstance(each, Exception) else each for each in _cut(completed, lists)]
+            raise HasToWait(cut(has_to_wait.values, lists)) from None
+        return [self._failure(each) if isinstance(each, Exception) else each for each in cut(completed, lists)]
 
     def _objects(self, level: _Level, output: One, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """Objects that occur more than once are resolved once, and their result occurs as often as they do."""
@@ -263,7 +244,7 @@ class Execution:
             return values
         checked: list[Any] = []
         for value in values:
-            accepted = _attempt(accepts, value, info)
+            accepted = attempt(accepts, value, info)
             if not accepted:
                 accepted = internals.not_of_type(output.selection.type, value, level.field.nodes)
             checked.append(accepted if isinstance(accepted, Exception) else value)
@@ -325,35 +306,7 @@ async def _together(pending: Pending) -> None:
     if len(pending) == 1:
         await pending[0]
     elif pending:
-        await _gathered(pending)
-
-
-async def _gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """What they give. None of them is left running, whatever becomes of the others or of the request."""
-    tasks = [asyncio.ensure_future(each) for each in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-
-
-def _mapped(call: Callable[[Any], Any], values: Sequence[Any]) -> list[Any] | None:
-    """What `call` gives for each value; None when it raises for one, even StopIteration, which would end the map."""
-    try:
-        mapped = list(map(call, values))
-    except Exception:  # noqa: BLE001  (which of them it was has to be looked at)
-        return None
-    return mapped if len(mapped) == len(values) else None
-
-
-def _attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    try:
-        return call(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001  (it takes the place of the value)
-        return error
+        await gathered(pending)
 
 
 def _counted(field: Field, values: Any, parents: int) -> Sequence[Any]:
@@ -364,43 +317,11 @@ def _counted(field: Field, values: Any, parents: int) -> Sequence[Any]:
     return counted
 
 
-def _within(bounds: tuple[int, int] | None, values: Sequence[Any]) -> bool:
-    return bounds is None or not values or (bounds[0] <= min(values) and max(values) <= bounds[1])
-
-
-async def _arrived(value: Any) -> Any:
-    """The value, awaited where it has to be, and its items; an exception in the place of what failed."""
-    try:
-        if hasattr(type(value), "__await__"):
-            value = await value
-        if hasattr(type(value), "__aiter__"):
-            value = [each async for each in value]
-    except Exception as error:  # noqa: BLE001  (it takes the place of the value)
-        return error
-    if type(value) in LISTS:
-        return await _gathered([_arrived(each) for each in value])
-    return value
-
-
 def _listed(field: Field, value: Any) -> Any:
     if not is_iterable(value):
         place = f"{field.parent_type}.{field.name}"
         return GraphQLError(f"Expected Iterable, but did not find one for field '{place}'.")
-    return _attempt(list, value)
-
-
-def _placed(values: Sequence[Any], places: Sequence[int], present: Sequence[Any]) -> list[Any]:
-    """The values, with those of `present` at `places`."""
-    placed = list(values)
-    for place, value in zip(places, present, strict=True):
-        placed[place] = value
-    return placed
-
-
-def _cut(items: Sequence[Any], lists: Sequence[Any]) -> list[Any]:
-    """The items as lists of the lengths of `lists`, in which exceptions stay what they are."""
-    remaining = iter(items)
-    return [each if isinstance(each, Exception) else list(islice(remaining, len(each))) for each in lists]
+    return attempt(list, value)
 
 
 def _null_error(field: Field) -> TypeError:

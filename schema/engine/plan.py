@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -119,7 +119,8 @@ class Selection:
     shareable: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.assemble = _assembler(len(self.fields))(*(field.key for field in self.fields))
+        # Without fields there is nothing to assemble.
+        self.assemble = list if not self.fields else _assembler(len(self.fields))(*(field.key for field in self.fields))
         self.shareable = all(field.kind is not Kind.EACH for field in self.fields)
 
 
@@ -132,7 +133,7 @@ class Plan:
     fields: int
 
 
-@cache
+@lru_cache(maxsize=100)
 def _assembler(fields: int) -> Callable[..., Callable[..., list[dict[str, Any]]]]:
     """Makes of keys a function that makes dictionaries of columns: `{key0: value0, …}` for each of their rows.
 
@@ -142,9 +143,7 @@ def _assembler(fields: int) -> Callable[..., Callable[..., list[dict[str, Any]]]
     places = range(fields)
     keys, columns, values = (", ".join(f"{name}{place}" for place in places) for name in "kcv")
     items = ", ".join(f"k{place}: v{place}" for place in places)
-    code = (
-        f"lambda {keys}: lambda {columns}: [{{{items}}} for {values}, in zip({columns})]" if fields else "lambda: list"
-    )
+    code = f"lambda {keys}: lambda {columns}: [{{{items}}} for {values}, in zip({columns})]"
     make: Callable[..., Callable[..., list[dict[str, Any]]]] = eval(code, {})  # noqa: S307
     return make
 

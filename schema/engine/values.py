@@ -1,0 +1,103 @@
+"""Lists of values, as resolvers give them: what is in them, what has to be awaited, and where it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from enum import Enum, auto
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from graphql import Undefined
+
+LISTS = frozenset((list, tuple))
+NULLS = frozenset((type(None), type(Undefined)))
+
+
+class Trait(Enum):
+    """What the type of a value says about it."""
+
+    USUAL = auto()
+    NULL = auto()
+    ERROR = auto()
+    WAITS = auto()
+
+
+def _trait(kind: type) -> Trait:
+    if kind in NULLS:
+        return Trait.NULL
+    if issubclass(kind, Exception):
+        return Trait.ERROR
+    return Trait.WAITS if hasattr(kind, "__await__") or hasattr(kind, "__aiter__") else Trait.USUAL
+
+
+trait: Callable[[type], Trait] = lru_cache(maxsize=1_000)(_trait)
+
+
+class HasToWait(Exception):
+    """Among `values`, or in lists of them, is something that has to be awaited first."""
+
+    def __init__(self, values: Any) -> None:
+        super().__init__()
+        self.values = values
+
+
+async def gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What they give. None of them is left running, whatever becomes of the others or of the request."""
+    tasks = [asyncio.ensure_future(each) for each in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def mapped(call: Callable[[Any], Any], values: Sequence[Any]) -> list[Any] | None:
+    """What `call` gives for each value; None when it raises for one, even StopIteration, which would end the map."""
+    try:
+        mapped = list(map(call, values))
+    except Exception:  # noqa: BLE001  (which of them it was has to be looked at)
+        return None
+    return mapped if len(mapped) == len(values) else None
+
+
+def attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001  (it takes the place of the value)
+        return error
+
+
+def within(bounds: tuple[int, int] | None, values: Sequence[Any]) -> bool:
+    return bounds is None or not values or (bounds[0] <= min(values) and max(values) <= bounds[1])
+
+
+async def arrived(value: Any) -> Any:
+    """The value, awaited where it has to be, and its items; an exception in the place of what failed."""
+    try:
+        if hasattr(type(value), "__await__"):
+            value = await value
+        if hasattr(type(value), "__aiter__"):
+            value = [each async for each in value]
+    except Exception as error:  # noqa: BLE001  (it takes the place of the value)
+        return error
+    if type(value) in LISTS:
+        return await gathered([arrived(each) for each in value])
+    return value
+
+
+def placed(values: Sequence[Any], places: Sequence[int], present: Sequence[Any]) -> list[Any]:
+    """The values, with those of `present` at `places`."""
+    placed = list(values)
+    for place, value in zip(places, present, strict=True):
+        placed[place] = value
+    return placed
+
+
+def cut(items: Sequence[Any], lists: Sequence[Any]) -> list[Any]:
+    """The items as lists of the lengths of `lists`, in which exceptions stay what they are."""
+    remaining = iter(items)
+    return [each if isinstance(each, Exception) else list(islice(remaining, len(each))) for each in lists]
