@@ -6,7 +6,7 @@ VENV_PYTHON := .venv/bin/python
 WANTED := { pwd; cat requirements/dev.txt; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types schema seed lock clean
+.PHONY: help install run test lint format types bench schema seed lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 16
@@ -29,6 +29,12 @@ format: install ## Mend style and formatting
 types: install ## Check the types, strictly
 	@$(VENV_PYTHON) -m mypy
 
+bench: install ## Measure the engine, and the server beside others where ARGS="…" and BENCH_PEERS find them
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+		--require-hashes -r requirements/bench.txt
+	@$(VENV_PYTHON) -m benchmarks.in_process --plot var/page-size.png
+	@$(VENV_PYTHON) -m benchmarks.over_http $(ARGS)
+
 schema: install ## Write schema/schema.graphql; ARGS=--check only compares
 	@$(VENV_PYTHON) manage.py export_schema $(ARGS)
 
@@ -36,7 +42,7 @@ seed: install ## Fill an empty database; ARGS="--users 200 --posts 1000 --commen
 	@$(VENV_PYTHON) manage.py seed $(ARGS)
 
 lock: install ## Compile requirements/*.in into pinned, hashed requirements/*.txt; ARGS=--upgrade takes the newest
-	@for name in base prod dev; do \
+	@for name in base prod dev bench; do \
 		echo "Compiling requirements/$$name.txt ..."; \
 		$(VENV_PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--custom-compile-command "make lock" $(ARGS) \

@@ -185,9 +185,10 @@ class Execution:
 
     def _leaves(self, output: Leaf, values: Sequence[Any]) -> list[Any]:
         """All at once; one by one, with what is to be said of each, when something is wrong with any."""
-        kinds = set(map(type, values))
-        coerce = output.swift.get(kinds.pop(), output.coerce) if len(kinds) == 1 else output.coerce
-        column = mapped(coerce, values)
+        swift = output.swift.get(type(values[0])) if values else None
+        if swift is not None and len(set(map(type, values))) == 1:
+            return list(map(swift, values))
+        column = mapped(output.coerce, values)
         if column is not None and NULLS.isdisjoint(map(type, column)):
             return column
         return [self._leaf(output, value) for value in values]
@@ -202,6 +203,8 @@ class Execution:
         """Keep in mind how many bytes the longest text of the column may have in UTF-8. Of a structure nobody knows."""
         try:
             longest = max(map(len, column), default=0)
+            if 4 * longest <= self._longest_text:
+                return None
             is_ascii = "".join(column).isascii()
         except TypeError:
             if any(isinstance(value, dict | list | tuple) for value in column):
