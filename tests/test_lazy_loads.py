@@ -26,7 +26,7 @@ from tests.world import World, make_world
 pytestmark = pytest.mark.django_db
 
 # Who may send a statement.
-READERS = {(rows.__file__, "_fetch_on_djangos_connection")}
+READERS = {(rows.__file__, "fetch_in_transaction")}
 LAZY = {"refresh_from_db", "get_object", "_prefetch_related_objects"}
 
 
