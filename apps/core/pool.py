@@ -88,15 +88,25 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         transformer = Transformer(self)
         values, types, formats = query.dumped(transformer, keys, viewer)
         known = query.sql, types
+        try:
+            result = await self._executed(known, values, formats)
+        except psycopg.errors.FeatureNotSupported:
+            # A migration has changed the type of a column meanwhile, and PostgreSQL refuses the old form.
+            self._prepared_names.pop(known, None)
+            result = await self._executed(known, values, formats)
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def _executed(
+        self, known: tuple[bytes, tuple[int, ...]], values: Sequence[Any], formats: Sequence[Format]
+    ) -> PGresult:
         name = self._prepared_names.get(known)
         if name is None:
             name = await self._prepare(known)
         else:
             self._prepared_names.move_to_end(known)
         self.pgconn.send_query_prepared(name, values, formats)
-        result = await self._result(ExecStatus.TUPLES_OK)
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
+        return await self._result(ExecStatus.TUPLES_OK)
 
     async def _plan_once(self, once: bool) -> None:
         mode = b"force_generic_plan" if once else b"auto"

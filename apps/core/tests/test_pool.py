@@ -84,6 +84,23 @@ async def test_a_dropped_connection_is_replaced(opened: None) -> None:
     assert await sql("SELECT 2") == [(2,)]
 
 
+async def test_a_column_may_change_its_type_while_the_server_runs(opened: None) -> None:
+    await sync_to_async(make_world)(1)
+    statement = compiled(Tag.objects.filter(pk__any_of=KEYS), {"name"})
+    [tag] = (await fetch(Tag.objects.order_by("pk")))[:1]
+    before = await statement.fetch([tag.pk])
+
+    def alter(kind: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE posts_tag ALTER COLUMN name TYPE {kind}")
+
+    await sync_to_async(alter)("text")
+    try:
+        assert await statement.fetch([tag.pk]) == before
+    finally:
+        await sync_to_async(alter)("varchar(50)")
+
+
 async def test_a_pool_that_is_exhausted_says_so_and_recovers(settings: Any) -> None:
     settings.READ_POOL_MAX, settings.READ_POOL_TIMEOUT_SECONDS = 1, 0.2
     async with pool.opened():
