@@ -100,13 +100,13 @@ class Batchers:
     """The batchers of one request, by what they load. At most READ_CONCURRENCY of them read at a time."""
 
     def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(settings.READ_CONCURRENCY)
+        self.slots = asyncio.Semaphore(settings.READ_CONCURRENCY)
         self._batchers: dict[Hashable, Batcher[Any, Any]] = {}
 
     def of(self, key: Hashable, fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Batcher[K, V]:
         """The batcher for `key`, made with `fetch` when it is the first."""
         if key not in self._batchers:
-            self._batchers[key] = Batcher(fetch, self._slots)
+            self._batchers[key] = Batcher(fetch, self.slots)
         return self._batchers[key]
 
     def clear(self) -> None:
@@ -330,7 +330,9 @@ class RootPages(Generic[M]):
             return compiled(counted.values_list("count", flat=True), planned_once=narrow is None)
 
         async def total() -> int:
-            return sum(await self._totals.of(viewer, key, compile_total).fetch((), _key(viewer)))
+            async with info.context.batchers.slots:
+                return sum(await self._totals.of(viewer, key, compile_total).fetch((), _key(viewer)))
 
-        rows = await self._statements.of(viewer, shape, compile).fetch((), _key(viewer))
+        async with info.context.batchers.slots:
+            rows = await self._statements.of(viewer, shape, compile).fetch((), _key(viewer))
         return page.cut(rows, order, total)

@@ -149,6 +149,11 @@ def is_open() -> bool:
     return _pool is not None
 
 
+def size() -> int:
+    """How many connections the pool has."""
+    return _pool.get_stats()["pool_size"] if _pool is not None else 0
+
+
 @asynccontextmanager
 async def opened() -> AsyncIterator[None]:
     """Have reads run on the pool within. It connects when it is first needed, and again after an outage."""
