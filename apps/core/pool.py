@@ -2,147 +2,81 @@
 
 from __future__ import annotations
 
-import re
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import count as count_from
-from typing import Any, Final
+from time import monotonic
+from typing import Any
 
 import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
-from psycopg import AsyncConnection, generators
-from psycopg import abc as psycopg_abc
-from psycopg.adapt import AdaptersMap, PyFormat, Transformer
-from psycopg.pq import ExecStatus, Format
-from psycopg.pq.abc import PGresult
+from psycopg.adapt import AdaptersMap
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from apps.core.connection import Query, ReadConnection
 from apps.core.db import conninfo
 from apps.core.statements import count
 
-# Stand among a query's parameters for the keys, and the viewer's own key, that it is run with.
-KEYS: Final = object()
-VIEWER: Final = object()
-# How many statements a connection keeps prepared.
-MAX_PREPARED = 200
-PLACEHOLDER = re.compile("%[s%]")
-
-Dumped = tuple[list[Any], tuple[int, ...], list[Format]]
+# How long connections stay at hand before psycopg's pool gets to see them.
+AT_HAND_SECONDS = 60
 
 
-class Query:
-    """A statement in the form in which it travels: numbered parameters, and their values dumped once.
+class ReadPool:
+    """psycopg's pool, with the connections that were used last at hand.
 
-    With `planned_once` PostgreSQL keeps the plan that it has made of it, whatever its parameters are. Planning takes
-    longer than most reads do; but where rows are searched by values that clients choose, the best plan depends on them.
+    psycopg lends its connections in turn, so that every statement meets a server process whose caches, and ours for
+    it, have gone cold: a third of a small query's time. Here the one that came back last goes out first. Once in a
+    while all go back to psycopg, which replaces old ones and closes those that nobody needs.
     """
 
-    __slots__ = ("_dumped", "_open", "_params", "planned_once", "sql")
+    def __init__(self, pool: AsyncConnectionPool[ReadConnection]) -> None:
+        self._pool = pool
+        self._at_hand: list[ReadConnection] = []
+        self._waiting = 0
+        self._since = monotonic()
 
-    def __init__(self, sql: str, params: Sequence[Any] = (), *, planned_once: bool = True) -> None:
-        self.planned_once = planned_once
-        numbers = count_from(1)
-        numbered = PLACEHOLDER.sub(lambda found: f"${next(numbers)}" if found[0] == "%s" else "%", sql)
-        self.sql = numbered.encode()
-        self._params = params
-        self._dumped: Dumped | None = None
-        self._open: list[int] = []
+    @property
+    def size(self) -> int:
+        """How many connections there are."""
+        return self._pool.get_stats()["pool_size"]
 
-    def dumped(self, transformer: psycopg_abc.Transformer, keys: Sequence[Any], viewer: int | None) -> Dumped:
-        """The values of the parameters with their types and formats. PostgreSQL knows the types of KEYS and VIEWER."""
-        if self._dumped is None:
-            fixed = [None if param is KEYS or param is VIEWER else param for param in self._params]
-            dumped = list(transformer.dump_sequence(fixed, [PyFormat.AUTO] * len(fixed)))
-            self._dumped = dumped, transformer.types or (), list(transformer.formats or ())
-            self._open = [place for place, param in enumerate(self._params) if param is KEYS or param is VIEWER]
-        values, types, formats = self._dumped
-        if self._open:
-            values = values.copy()
-            for place in self._open:
-                values[place] = _array(keys, transformer) if self._params[place] is KEYS else b"%d" % (viewer or 0)
-        return values, types, formats
-
-
-class ReadConnection(AsyncConnection[tuple[Any, ...]]):
-    """A connection that sends prepared statements without a cursor, which would take as long as PostgreSQL does.
-
-    Whoever holds it has it alone. Cancelling `fetch` cancels the statement on the server.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._prepared_names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
-        self._prepared_so_far = 0
-        self._plans_once: bool | None = None
-
-    async def fetch(self, query: Query, keys: Sequence[Any], viewer: int | None) -> list[tuple[Any, ...]]:
-        """The rows of `query` for `keys` and the viewer with the key `viewer`.
-
-        One round trip; more for what is new to this connection, or planned otherwise than what came before.
-        """
-        if query.planned_once is not self._plans_once:
-            await self._plan_once(query.planned_once)
-        transformer = Transformer(self)
-        values, types, formats = query.dumped(transformer, keys, viewer)
-        known = query.sql, types
+    async def take(self) -> ReadConnection:
+        """A connection. Raises PoolTimeout when none is free within READ_POOL_TIMEOUT_SECONDS."""
+        if self._at_hand:
+            return self._at_hand.pop()
+        self._waiting += 1
         try:
-            result = await self._executed(known, values, formats)
-        except psycopg.errors.FeatureNotSupported:
-            # A migration has changed the type of a column meanwhile, and PostgreSQL refuses the old form.
-            self._prepared_names.pop(known, None)
-            result = await self._executed(known, values, formats)
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
+            return await self._pool.getconn()
+        finally:
+            self._waiting -= 1
 
-    async def _executed(
-        self, known: tuple[bytes, tuple[int, ...]], values: Sequence[Any], formats: Sequence[Format]
-    ) -> PGresult:
-        name = self._prepared_names.get(known)
-        if name is None:
-            name = await self._prepare(known)
-        else:
-            self._prepared_names.move_to_end(known)
-        self.pgconn.send_query_prepared(name, values, formats)
-        return await self._result(ExecStatus.TUPLES_OK)
+    async def give_back(self, connection: ReadConnection) -> None:
+        """Have it at hand for the next, unless somebody waits for it already, or nobody will come."""
+        if self._waiting or self._pool.closed:
+            await self._pool.putconn(connection)
+            return
+        self._at_hand.append(connection)
+        if monotonic() - self._since > AT_HAND_SECONDS:
+            await self.give_all_back()
 
-    async def _plan_once(self, once: bool) -> None:
-        mode = b"force_generic_plan" if once else b"auto"
-        self.pgconn.send_query(b"SET plan_cache_mode = " + mode)
-        await self._result(ExecStatus.COMMAND_OK)
-        self._plans_once = once
+    async def discard(self, connection: ReadConnection) -> None:
+        """Let psycopg see what is left of it: a broken one is replaced."""
+        await self._pool.putconn(connection)
 
-    async def _prepare(self, known: tuple[bytes, tuple[int, ...]]) -> bytes:
-        if len(self._prepared_names) >= MAX_PREPARED:
-            _, oldest = self._prepared_names.popitem(last=False)
-            self.pgconn.send_query(b"DEALLOCATE " + oldest)
-            await self._result(ExecStatus.COMMAND_OK)
-        self._prepared_so_far += 1
-        name = b"read_%d" % self._prepared_so_far
-        self.pgconn.send_prepare(name, *known)
-        await self._result(ExecStatus.COMMAND_OK)
-        self._prepared_names[known] = name
-        return name
+    async def give_all_back(self) -> None:
+        self._since = monotonic()
+        connections, self._at_hand = self._at_hand, []
+        for connection in connections:
+            await self._pool.putconn(connection)
 
-    async def _result(self, expected: ExecStatus) -> PGresult:
-        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
-        [result] = results
-        if result.status != expected:
-            raise psycopg.errors.error_from_result(result, self.info.encoding)
-        return result
+    async def check(self) -> None:
+        """Replace those that the server has closed."""
+        await self.give_all_back()
+        await self._pool.check()
 
 
-def _array(keys: Sequence[Any], transformer: psycopg_abc.Transformer) -> Any:
-    """`keys` as PostgreSQL writes an array. Numbers, which they are nearly always, need no quoting."""
-    if set(map(type, keys)) == {int}:
-        return b"{%b}" % b",".join(b"%d" % key for key in keys)
-    keys = list(keys)
-    return transformer.get_dumper(keys, PyFormat.TEXT).dump(keys)
-
-
-_pool: AsyncConnectionPool[ReadConnection] | None = None
+_pool: ReadPool | None = None
 
 
 def is_open() -> bool:
@@ -151,7 +85,7 @@ def is_open() -> bool:
 
 def size() -> int:
     """How many connections the pool has."""
-    return _pool.get_stats()["pool_size"] if _pool is not None else 0
+    return _pool.size if _pool is not None else 0
 
 
 @asynccontextmanager
@@ -172,11 +106,14 @@ async def opened() -> AsyncIterator[None]:
             "options": f"-c timezone=UTC -c statement_timeout={int(settings.GRAPHQL_TIMEOUT_SECONDS * 1000)}",
         },
         open=False,
-    ) as _pool:
+    ) as psycopgs:
+        pool = _pool = ReadPool(psycopgs)
         try:
             yield
         finally:
             _pool = None
+            # Those that are still out go back to a pool that is closed by then, which closes them.
+            await pool.give_all_back()
 
 
 async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = None) -> list[tuple[Any, ...]]:
@@ -207,11 +144,15 @@ def _lost(error: psycopg.Error) -> bool:
 async def _fetch_once(query: Query, keys: Sequence[Any], viewer: int | None) -> list[tuple[Any, ...]]:
     if _pool is None:
         raise OperationalError("the pool is closed")
-    connection = await _pool.getconn()
+    # Not the one that is open by the time that the connection comes back.
+    pool = _pool
+    connection = await pool.take()
     try:
         rows = await connection.fetch(query, keys, viewer)
-    finally:
-        await _pool.putconn(connection)
+    except BaseException:
+        await pool.discard(connection)
+        raise
+    await pool.give_back(connection)
     count(1, len(rows))
     return rows
 

@@ -26,14 +26,15 @@ from django.db.models.query import FlatValuesListIterable, ModelIterable, Values
 from django.db.models.sql.compiler import SQLCompiler
 
 from apps.core import pool
-from apps.core.pool import VIEWER, Query
+from apps.core.connection import KEYS as _KEYS
+from apps.core.connection import VIEWER, Query
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 V = TypeVar("V", bound="SomeViewer")
 
 # In a queryset: the keys that its statement is run with, as in `filter(id__any_of=KEYS)`.
-KEYS: Final = pool.KEYS
+KEYS: Final = _KEYS
 
 _on_djangos_connection: ContextVar[bool] = ContextVar("on_djangos_connection", default=False)
 

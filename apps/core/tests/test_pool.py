@@ -11,6 +11,7 @@ from django.db.models import Model
 
 from apps.comments.models import Comment
 from apps.core import pool
+from apps.core.connection import Query
 from apps.core.rows import KEYS, compiled, fetch, on_djangos_connection
 from apps.core.statements import tally
 from apps.posts.models import Post, Tag
@@ -36,7 +37,7 @@ async def opened() -> AsyncIterator[None]:
 
 
 async def sql(statement: str) -> list[tuple[Any, ...]]:
-    return await pool.fetch(pool.Query(statement))
+    return await pool.fetch(Query(statement))
 
 
 @pytest.mark.parametrize("model", MODELS)
