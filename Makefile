@@ -29,9 +29,10 @@ format: install ## Mend style and formatting
 types: install ## Check the types, strictly
 	@$(VENV_PYTHON) -m mypy
 
-bench: install ## Measure the engine, and the server beside others where ARGS="…" and BENCH_PEERS find them
+bench: install ## Measure the engine (a minute and a half), and the server beside others where BENCH_PEERS is set
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
 		--require-hashes -r requirements/bench.txt
+	@mkdir -p var
 	@$(VENV_PYTHON) -m benchmarks.in_process --plot var/page-size.png
 	@$(VENV_PYTHON) -m benchmarks.over_http $(ARGS)
 

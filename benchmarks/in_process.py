@@ -147,14 +147,17 @@ async def run(rounds: int, plot: Path | None) -> None:
         raise RuntimeError("The schemas differ.")
     rows = Blog()
     packages = ", ".join(f"{name} {version(name)}" for name in ("graphql-core", "strawberry-graphql"))
-    print(f"CPU time, median of {rounds} rounds, lower is better. Python {platform.python_version()}, {packages}.\n")
-    print(table({name: await measure(rows, query, rounds) for name, query in QUERIES.items()}))
+    print(
+        f"CPU time, median of {rounds} rounds, lower is better. Python {platform.python_version()}, {packages}.\n",
+        flush=True,
+    )
+    print(table({name: await measure(rows, query, rounds) for name, query in QUERIES.items()}), flush=True)
     if plot is None:
         return
     sizes = {size: await measure(rows, POSTS.format(posts=size, comments=10), rounds) for size in PAGE_SIZES}
     print(f"\nPages of posts with 10 comments each:\n\n{growth_table(sizes)}")
 
-    from benchmarks.plot import draw  # noqa: PLC0415  (matplotlib is not among our requirements)
+    from benchmarks.plot import draw  # noqa: PLC0415  (only who plots has matplotlib)
 
     draw(
         plot,

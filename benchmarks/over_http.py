@@ -1,7 +1,8 @@
 """Measures one server process of ours beside the peers, over HTTP: `python -m benchmarks.over_http [run.py's options]`.
 
-It makes a database of its own in the peers' cluster, fills it with their rows, starts uvicorn as in production and
-hands over to the peers' `run.py`. BENCH_PEERS is their folder, which has to be set up; the load comes from wrk.
+It makes the database `broadside_bench` in the peers' cluster, dropping the last one, fills it with their rows, starts
+uvicorn as in production and hands over to the peers' `run.py`. BENCH_PEERS is their folder, which has to be set up
+and is not part of this repository; the load comes from wrk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks import peers_rows
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(os.environ.get("BENCH_PEERS", ROOT.parent / "shared" / "bench"))
 HERE = Path(__file__).parent
-DATABASE = "broadside"
+DATABASE = "broadside_bench"
 SIGN_IN = """
 from datetime import timedelta
 from django.utils import timezone
@@ -40,7 +41,10 @@ def main(options: list[str]) -> int:
     needed = {"the peers' folder": (PEERS / "run.py").exists(), "wrk": shutil.which("wrk")}
     missing = [what for what, there in needed.items() if not there]
     if missing:
-        print(f"Over HTTP nothing was measured: {' and '.join(missing)} not found. BENCH_PEERS names the folder.")
+        print(
+            f"The comparison with other servers was left out: {' and '.join(missing)} not found. It needs a folder of"
+        )
+        print("theirs, with a run.py, which is not part of this repository; BENCH_PEERS says where it is.")
         return 0
     peers_url = _peers_database()
     url = f"{peers_url.rpartition('/')[0]}/{DATABASE}"

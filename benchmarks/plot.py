@@ -1,4 +1,4 @@
-"""Draws what `in_process.py` has measured. Needs matplotlib, which is not among our requirements."""
+"""Draws what `in_process.py` has measured. Needs matplotlib: requirements/bench.txt."""
 
 from __future__ import annotations
 

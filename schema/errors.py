@@ -12,6 +12,7 @@ from graphql.validation.validate import ValidationAbortedError
 from apps.core.db import DATABASE_UNAVAILABLE
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
 from apps.core.text import is_storable
+from schema.engine import Refusal
 
 logger = logging.getLogger("broadside.errors")
 
@@ -108,6 +109,8 @@ def code_of(error: GraphQLError, *, executed: bool) -> RequestErrorCode:
     cause = root_cause(error)
     if isinstance(cause, RequestError):
         return cause.code
+    if isinstance(cause, Refusal):
+        return RequestErrorCode.FORBIDDEN
     if isinstance(cause, DomainErrors):
         cause = cause.errors[0]
     if isinstance(cause, DomainError):
@@ -181,7 +184,7 @@ def _fields_of(error: GraphQLError) -> list[str] | None:
 def _message(error: GraphQLError) -> str:
     # Cut first: a name that graphql-core quotes may be a megabyte.
     message = error.message[:MESSAGE_MAX]
-    if isinstance(root_cause(error), RequestError | DomainError | DomainErrors):
+    if isinstance(root_cause(error), RequestError | DomainError | DomainErrors | Refusal):
         return message
     quoted = _QUOTED_VALUE.search(message)
     if quoted is None:

@@ -1,17 +1,19 @@
 """Every code of the API, and an operation that produces it."""
 
 import ast
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
 import pytest
+import strawberry
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
 
 from apps.core.errors import ErrorCode
 from apps.posts.models import Post, PostStatus
+from schema.engine import Permission, batch_field
 from schema.errors import RequestErrorCode
 from schema.tests import test_errors
 from schema.tests.mounted import SlowQuery, mounted
@@ -117,6 +119,25 @@ async def too_slow(api: Api) -> Answer:
         return await slow("{ slow(seconds: 0.5) }")
 
 
+class Nobody(Permission):
+    message = "Only the staff may see this."
+
+    def has_permission_many(self, parents: Sequence[Any], info: Any) -> list[bool]:
+        return [False] * len(parents)
+
+
+@strawberry.type
+class GuardedQuery:
+    secret: str | None = batch_field(lambda roots, info: ["secret"], description="For nobody.", permissions=[Nobody()])
+
+
+async def not_allowed(api: Api) -> Answer:
+    async with mounted(GuardedQuery) as guarded:
+        answer = await guarded("{ secret }")
+    assert answer.body["errors"][0]["message"] == Nobody.message
+    return answer
+
+
 async def unexpected(api: Api) -> Answer:
     async with mounted(test_errors.Query) as broken:
         return await broken("{ broken }")
@@ -139,6 +160,7 @@ MUTATIONS: dict[ErrorCode, Callable[[Api, Make], Awaitable[Refusals]]] = {
 REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
     RequestErrorCode.UNAUTHENTICATED: bad_token,
     RequestErrorCode.BAD_USER_INPUT: bad_user_input,
+    RequestErrorCode.FORBIDDEN: not_allowed,
     RequestErrorCode.CONFLICT: changed_meanwhile,
     RequestErrorCode.QUERY_TOO_COMPLEX: too_complex,
     RequestErrorCode.GRAPHQL_PARSE_FAILED: no_document,
@@ -154,7 +176,6 @@ UNUSED: dict[StrEnum, str] = {
     ErrorCode.EMAIL_NOT_VERIFIED: "addresses need not be confirmed yet",
     RequestErrorCode.RATE_LIMITED: "there are no rate limits yet",
     RequestErrorCode.DOCUMENT_NOT_FOUND: "there are no stored documents yet",
-    RequestErrorCode.FORBIDDEN: "reads hide what they may not show, and mutations refuse in their payload",
     RequestErrorCode.NOT_FOUND: "reads answer null, and mutations refuse in their payload",
 }
 

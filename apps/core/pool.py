@@ -90,7 +90,7 @@ def size() -> int:
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[None]:
-    """Have reads run on the pool within. It connects when it is first needed, and again after an outage."""
+    """Have reads run on the pool within. It keeps one connection at least, and connects again after an outage."""
     global _pool  # noqa: PLW0603  (the process has one event loop, and one pool in it)
     async with AsyncConnectionPool(
         conninfo(),

@@ -74,7 +74,11 @@ class Row(tuple[Any, ...]):
             return partial(member, self)
         if isinstance(member, property) and member.fget is not None and name != "pk":
             return member.fget(self)
-        raise AttributeError(f"{self.model.__name__}.{name} is not among the columns that were loaded", name=name)
+        raise AttributeError(
+            f"{self.model.__name__}.{name} is not among the columns that were loaded: a column is named in `@reads`, "
+            "a relation is reached through a loader",
+            name=name,
+        )
 
 
 @lru_cache(maxsize=1_000)
@@ -199,6 +203,10 @@ class AnyViewer:
     @property
     def pk(self) -> Any:
         return _ViewersKey()
+
+    def __getattr__(self, name: str) -> Any:
+        known = "pk, is_staff and is_superuser"
+        raise AttributeError(f"A queryset is compiled once for many viewers: it knows of them {known}, not {name}.")
 
 
 class SomeViewer(Protocol):

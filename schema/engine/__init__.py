@@ -4,7 +4,7 @@ from schema.engine.execute import Outcome
 from schema.engine.executor import BreadthFirstExecutor
 from schema.engine.fields import BatchField, attributes_read, batch_field, reads
 from schema.engine.levels import Levels
-from schema.engine.permissions import Permission
+from schema.engine.permissions import Permission, Refusal
 
 __all__ = [
     "BatchField",
@@ -12,6 +12,7 @@ __all__ = [
     "Levels",
     "Outcome",
     "Permission",
+    "Refusal",
     "attributes_read",
     "batch_field",
     "reads",

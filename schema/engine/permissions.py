@@ -6,6 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 
+class Refusal(Exception):
+    """The request may not read this field of this parent. The message is for the client."""
+
+
 class Permission(ABC):
     """Says for which of a field's parents the request may read the field."""
 
@@ -17,7 +21,7 @@ class Permission(ABC):
 
     def refusal(self) -> Exception:
         """The error that stands in the place of the value of a parent that was refused."""
-        return PermissionError(self.message)
+        return Refusal(self.message)
 
 
 def guarded(resolver: Callable[..., Any], permissions: Sequence[Permission]) -> Callable[..., Any]:
