@@ -10,11 +10,11 @@ import psycopg
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections, connections
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIBPQ_KEYS = ("dbname", "user", "password", "host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey")
 # A database that is gone, a pool that is exhausted, a deadlock: trying again may help.
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 # How many threads wait for the next scope. More at a time would only wait for connections.
@@ -90,7 +90,8 @@ async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
 def conninfo(**overrides: str) -> str:
     """libpq's connection string for Django's database, for those who connect without Django."""
     parameters = connections["default"].get_connection_params()
-    return make_conninfo(**{key: parameters[key] for key in LIBPQ_KEYS if parameters.get(key)} | overrides)
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    return make_conninfo(**{key: parameters[key] for key in known if parameters.get(key)} | overrides)
 
 
 def violated_constraint(error: IntegrityError) -> str | None:

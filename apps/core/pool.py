@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg.adapt import AdaptersMap
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from apps.core.connection import Query, ReadConnection
@@ -92,8 +93,11 @@ def size() -> int:
 async def opened() -> AsyncIterator[None]:
     """Have reads run on the pool within. It keeps one connection at least, and connects again after an outage."""
     global _pool  # noqa: PLW0603  (the process has one event loop, and one pool in it)
+    server = conninfo()
+    given = conninfo_to_dict(server).get("options", "")
+    timeout_ms = int(settings.GRAPHQL_TIMEOUT_SECONDS * 1000)
     async with AsyncConnectionPool(
-        conninfo(),
+        server,
         connection_class=ReadConnection,
         min_size=1,
         max_size=settings.READ_POOL_MAX,
@@ -103,7 +107,7 @@ async def opened() -> AsyncIterator[None]:
         kwargs={
             "autocommit": True,
             "context": _adapters(),
-            "options": f"-c timezone=UTC -c statement_timeout={int(settings.GRAPHQL_TIMEOUT_SECONDS * 1000)}",
+            "options": f"{given} -c timezone=UTC -c statement_timeout={timeout_ms}",
         },
         open=False,
     ) as psycopgs:
@@ -138,7 +142,8 @@ async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = Non
 
 def _lost(error: psycopg.Error) -> bool:
     """Whether it was the connection that failed, not the statement, nor the wait for a connection."""
-    return error.sqlstate in {None, "57P01", "57P02"} and not isinstance(error, PoolTimeout)
+    # Ended by an administrator, by a crash, or for having been idle.
+    return error.sqlstate in {None, "57P01", "57P02", "57P05"} and not isinstance(error, PoolTimeout)
 
 
 async def _fetch_once(query: Query, keys: Sequence[Any], viewer: int | None) -> list[tuple[Any, ...]]:

@@ -65,6 +65,9 @@ class Row(tuple[Any, ...]):
         meta = getattr(other, "_meta", None)
         return meta is not None and meta.concrete_model is self.model and self.pk == getattr(other, "pk", None)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # a tuple has its own
+
     def __hash__(self) -> int:
         return hash(self.pk)
 
@@ -128,7 +131,8 @@ class Statement(Generic[T]):
     @property
     def is_timeless(self) -> bool:
         """Whether it says the same whenever it runs: it holds no moment, which would be that of its making."""
-        return not any(isinstance(param, datetime | date) for param in self._params)
+        values = [each for param in self._params for each in (param if isinstance(param, list | tuple) else [param])]
+        return not any(isinstance(value, datetime | date) for value in values)
 
     async def fetch(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
         """The rows, for one statement, with `keys` in the place of KEYS and the key `viewer` in that of VIEWER.
@@ -202,7 +206,7 @@ class AnyViewer:
 
     @property
     def pk(self) -> Any:
-        return _ViewersKey()
+        return _OwnKey()
 
     def __getattr__(self, name: str) -> Any:
         known = "pk, is_staff and is_superuser"
@@ -313,6 +317,18 @@ class _ViewersKey(Expression):
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
         return "%s", (VIEWER,)
+
+
+class _OwnKey:
+    """What `AnyViewer.pk` is: a parameter in a filter. Asked anything else, it would answer for the first viewer."""
+
+    def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
+        return _ViewersKey().resolve_expression(*args, **kwargs)
+
+    def _refuse(self, *_: object) -> Any:
+        raise TypeError("A queryset is compiled once for many viewers: compare their key in a filter, not in Python.")
+
+    __eq__ = __hash__ = __str__ = __bool__ = __int__ = _refuse
 
 
 class ParentKey(Expression):

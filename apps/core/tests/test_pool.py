@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection, connections
@@ -11,11 +12,12 @@ from django.db.models import Model
 
 from apps.comments.models import Comment
 from apps.core import pool
-from apps.core.connection import Query
+from apps.core.connection import MAX_PREPARED, Query
 from apps.core.rows import KEYS, compiled, fetch, on_djangos_connection
 from apps.core.statements import tally
 from apps.posts.models import Post, Tag
 from apps.users.models import Session, User
+from tests.backends import backends, until
 from tests.world import make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,8 +27,12 @@ MODELS = [User, Session, Post, Tag, Comment]
 
 @pytest.fixture(autouse=True)
 async def nothing_stays_connected() -> AsyncIterator[None]:
-    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped."""
+    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped.
+
+    So would one that is left asleep when a test fails.
+    """
     yield
+    await sync_to_async(end_other_connections)("%pg_sleep%")
     await sync_to_async(connections.close_all)()
 
 
@@ -85,23 +91,6 @@ async def test_a_dropped_connection_is_replaced(opened: None) -> None:
     assert await sql("SELECT 2") == [(2,)]
 
 
-async def test_a_column_may_change_its_type_while_the_server_runs(opened: None) -> None:
-    await sync_to_async(make_world)(1)
-    statement = compiled(Tag.objects.filter(pk__any_of=KEYS), {"name"})
-    [tag] = (await fetch(Tag.objects.order_by("pk")))[:1]
-    before = await statement.fetch([tag.pk])
-
-    def alter(kind: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE posts_tag ALTER COLUMN name TYPE {kind}")
-
-    await sync_to_async(alter)("text")
-    try:
-        assert await statement.fetch([tag.pk]) == before
-    finally:
-        await sync_to_async(alter)("varchar(50)")
-
-
 async def test_a_pool_that_is_exhausted_says_so_and_recovers(settings: Any) -> None:
     settings.READ_POOL_MAX, settings.READ_POOL_TIMEOUT_SECONDS = 1, 0.2
     async with pool.opened():
@@ -132,16 +121,191 @@ async def test_a_read_that_runs_away_is_stopped(settings: Any) -> None:
             await sql("SELECT pg_sleep(600)")
 
 
-def end_other_connections() -> None:
+# What a connection keeps
+
+
+@pytest.fixture
+async def one_connection(settings: Any) -> AsyncIterator[None]:
+    """All reads run on the same connection."""
+    settings.READ_POOL_MAX = 1
+    async with pool.opened():
+        yield
+
+
+async def prepared() -> dict[str, tuple[int, int]]:
+    """The statements that the one connection keeps, but for this one, and how often each ran on either plan.
+
+    Generic plans first, then those made for the values of one run.
+    """
+    look = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
+    return {statement: (generic, custom) for statement, generic, custom in await sql(look) if statement != look}
+
+
+async def plan_cache_mode() -> str:
+    """Asked on the connection itself: a read would set it."""
+    assert pool._pool is not None
+    connection = await pool._pool.take()
+    [(mode,)] = await (await connection.execute("SHOW plan_cache_mode")).fetchall()
+    await pool._pool.give_back(connection)
+    return str(mode)
+
+
+async def test_what_is_planned_once_runs_on_one_plan_whatever_the_keys(one_connection: None) -> None:
+    world = await sync_to_async(make_world)(2)
+    statement = compiled(Post.objects.filter(pk__any_of=KEYS))
+    for keys in ([], [world.posts[0].pk], [post.pk for post in world.posts], [1] * 1_000):
+        await statement.fetch(keys)
+        assert await plan_cache_mode() == "force_generic_plan"
+    [(text, plans)] = (await prepared()).items()
+    assert "= ANY" in text
+    assert plans == (4, 0)
+
+
+async def test_what_holds_a_clients_values_is_planned_for_them(one_connection: None) -> None:
+    """Five times; then PostgreSQL may judge that a plan for all values is as good."""
+    await sync_to_async(make_world)(2)
+    by_key = compiled(Post.objects.filter(pk__any_of=KEYS))
+    for place in range(5):
+        await by_key.fetch([place])
+        await compiled(Post.objects.filter(title=f"World {place}"), planned_once=False).fetch()
+        assert await plan_cache_mode() == "auto"
+    plans = await prepared()
+    assert sorted(plans.values()) == [(0, 5), (5, 0)]
+
+
+async def test_a_connection_keeps_so_many_statements_and_no_more(one_connection: None) -> None:
+    numbers = [*range(250), 0, 249, 1]
+    assert [await sql(f"SELECT {number} AS a_number") for number in numbers] == [[(number,)] for number in numbers]
+    # The one that looks is among them.
+    kept = await prepared()
+    assert len(kept) == MAX_PREPARED - 1
+    assert {f"SELECT {number} AS a_number" for number in (0, 1, 249)} <= kept.keys()
+    assert "SELECT 2 AS a_number" not in kept
+
+
+async def test_a_statement_in_use_is_kept(one_connection: None) -> None:
+    for number in range(MAX_PREPARED + 50):
+        await sql("SELECT 'often'")
+        await sql(f"SELECT {number}")
+    kept = await prepared()
+    assert kept["SELECT 'often'"] == (MAX_PREPARED + 50, 0)
+
+
+async def test_a_statement_that_fails_leaves_the_connection_as_it_was(one_connection: None) -> None:
+    [(pid,)] = await sql("SELECT pg_backend_pid()")
+    for broken in ("SELECT 1 / 0", "SELECT no_column", "SELEC"):
+        for _ in range(2):
+            with pytest.raises(psycopg.Error):
+                await sql(broken)
+            assert await sql("SELECT pg_backend_pid()") == [(pid,)]
+
+
+async def test_reads_that_are_cancelled_leave_the_pool_whole(opened: None, settings: Any) -> None:
+    """Wherever they are: waiting for a connection, preparing, running, or giving it back."""
+    for turns in range(60):
+        statement = compiled(Post.objects.filter(version=turns % 7))
+        reads = [asyncio.ensure_future(statement.fetch()) for _ in range(settings.READ_POOL_MAX + 2)]
+        for _ in range(turns // 2):
+            await asyncio.sleep(0)
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    # As many as there may be run at the same time, each on a connection of its own.
+    async with backends() as server, server.locked(Post._meta.db_table):
+        reads = [asyncio.ensure_future(fetch(Post.objects.all())) for _ in range(settings.READ_POOL_MAX)]
+
+        async def all_wait() -> bool:
+            return len(await server.waiting()) == len(reads)
+
+        await until(all_wait)
+    assert await asyncio.gather(*reads) == [[]] * settings.READ_POOL_MAX
+
+
+# How a connection is made
+
+
+async def test_reads_connect_as_writes_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What DATABASE_URL says behind its question mark holds for both: `?options=-csearch_path%3Dtenant`."""
+    given = {"options": "-c search_path=pg_catalog", "application_name": "given"}
+    options = connections["default"].settings_dict["OPTIONS"]
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options | given)
+    async with pool.opened():
+        [found] = await sql("SELECT current_setting('search_path'), current_setting('application_name')")
+    assert found == ("pg_catalog", "given")
+
+
+async def test_reads_are_in_utc_and_have_their_time(opened: None, settings: Any) -> None:
+    [found] = await sql("SELECT current_setting('timezone'), current_setting('statement_timeout')")
+    assert found == ("UTC", f"{settings.GRAPHQL_TIMEOUT_SECONDS // 60:.0f}min")
+
+
+# What happens to connections
+
+
+async def test_a_read_that_runs_while_the_pool_closes_is_carried_through() -> None:
+    statement = "SELECT 5, pg_sleep(0.3)::text"
+    async with pool.opened():
+        read = asyncio.ensure_future(sql(statement))
+        await until_running(statement)
+    assert await read == [(5, "")]
+
+
+async def test_a_read_can_be_cancelled_after_the_pool_has_closed() -> None:
+    statement = "SELECT pg_sleep(598)"
+    async with pool.opened():
+        read = asyncio.ensure_future(sql(statement))
+        await until_running(statement)
+    read.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await read
+    await until_running(statement, running=False)
+
+
+async def test_a_connection_that_the_server_found_idle_for_too_long_is_replaced(one_connection: None) -> None:
+    """Where `idle_session_timeout` is set, the first read after a quiet hour is a read like any other."""
+    [(pid,)] = await sql("SELECT pg_backend_pid()")
+    await sql("SELECT set_config('idle_session_timeout', '20ms', false)")
+    async with backends() as server:
+
+        async def is_gone() -> bool:
+            return not await server.is_running(pid)
+
+        await until(is_gone)
+    assert await sql("SELECT 4") == [(4,)]
+
+
+async def test_a_column_may_be_changed_while_the_server_runs(one_connection: None) -> None:
+    """A migration that widens it is released before the servers are, and they go on."""
+    await sync_to_async(make_world)(2)
+    statement = compiled(Session.objects.order_by("pk"))
+    before = await statement.fetch()
+    await sync_to_async(alter)("ALTER TABLE users_session ALTER COLUMN user_agent TYPE varchar(300)")
+    try:
+        assert await statement.fetch() == before
+    finally:
+        await sync_to_async(alter)("ALTER TABLE users_session ALTER COLUMN user_agent TYPE varchar(255)")
+
+
+def alter(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def end_other_connections(last_statement: str = "%") -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE %s",
+            [last_statement],
         )
 
 
 async def until_running(statement: str, *, running: bool = True) -> None:
-    """Return as soon as the server runs `statement`, or no longer does."""
+    """Return as soon as the server sleeps in `statement`, or no longer does.
+
+    Before it sleeps, while it is being prepared, a cancellation may come too early to stop it.
+    """
     for _ in range(3_000):
         if (await sync_to_async(is_running)(statement)) == running:
             return
@@ -151,5 +315,8 @@ async def until_running(statement: str, *, running: bool = True) -> None:
 
 def is_running(statement: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = %s", [statement])
+        cursor.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep' AND query = %s",
+            [statement],
+        )
         return cursor.fetchone() is not None
