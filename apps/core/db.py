@@ -58,7 +58,11 @@ class connection_scope:  # noqa: N801  (used like a function; asynccontextmanage
                 self._thread.is_used = False
         finally:
             await self._context.__aexit__(*error)  # type: ignore[no-untyped-call]
-            if len(_idle) < IDLE_THREADS:
+            if self._thread.is_used:
+                # Whoever waited for it was told to stop: it goes on, gives its connection back, and ends.
+                self._thread.submit(close_old_connections)
+                self._thread.shutdown(wait=False)
+            elif len(_idle) < IDLE_THREADS:
                 _idle.append(self._thread)
             else:
                 self._thread.shutdown(wait=False)

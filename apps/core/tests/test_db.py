@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from apps.core.db import connection_scope, conninfo, violated_constraint
+from tests.backends import until
 from tests.make import make_user
 
 
@@ -58,6 +59,45 @@ async def test_a_scope_gives_its_connection_back_also_after_an_error() -> None:
         with pytest.raises(DatabaseError):
             async with connection_scope():
                 await sync_to_async(_fail)()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_scope_that_is_left_at_once_gives_its_connection_back_when_its_work_ends() -> None:
+    """Cancelled, and cancelled again while it waits for its thread: as often as the pool has connections, and more."""
+    size = connection.settings_dict["OPTIONS"]["pool"]["max_size"]
+    go_on = threading.Event()
+
+    def work() -> None:
+        backend()
+        go_on.wait(60)
+
+    async def scope() -> None:
+        async with connection_scope():
+            await sync_to_async(work)()
+
+    with psycopg.connect(conninfo(), autocommit=True) as observer:
+        tasks = [asyncio.ensure_future(scope()) for _ in range(size - 1)]
+
+        async def all_work() -> bool:
+            return await asyncio.to_thread(_busy, observer) == size - 1
+
+        await until(all_work)
+        for _ in range(2):
+            for task in tasks:
+                task.cancel()
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for _ in range(size + 1):
+        async with connection_scope():
+            assert await sync_to_async(backend)()
+
+
+def _busy(observer: psycopg.Connection) -> int:
+    """How many other connections have asked for their process."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid()' AND state = 'idle'"
+    [number] = observer.execute(query).fetchone() or [0]
+    return int(number)
 
 
 @pytest.mark.django_db(transaction=True)
