@@ -79,7 +79,7 @@ async def test_a_scope_that_is_left_at_once_gives_its_connection_back_when_its_w
         tasks = [asyncio.ensure_future(scope()) for _ in range(size - 1)]
 
         async def all_work() -> bool:
-            return await asyncio.to_thread(_busy, observer) == size - 1
+            return bool(await asyncio.to_thread(_busy, observer) == size - 1)
 
         await until(all_work)
         for _ in range(2):
