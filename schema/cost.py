@@ -92,6 +92,8 @@ class _Estimate:
         if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType | GraphQLUnionType):
             return 0
         definition = self._schema.get_field(parent, field.name.value)
+        if field.name.value == "__typename":
+            return 1
         if definition is None or field.name.value.startswith("__") or parent.name.startswith("__"):
             return 0  # introspection reads no rows
         if not is_composite_type(inner := get_named_type(definition.type)):

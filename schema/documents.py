@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from strawberry.schema.schema import validate_document
 from schema.cost import Cost
 from schema.errors import RequestError, RequestErrorCode, bad_input
 
+# Every key of an answer is one; so are more, which does no harm.
+WORD = re.compile(r"\w+")
+STEERING = re.compile(r"@(?:include|skip)\s*\(\s*if\s*:\s*\$(\w+)")
 MAX_DOCUMENTS = 1_000
 # Of their texts. A parsed document takes some fifty times the room of its text, which is 40 MB at most.
 MAX_BYTES = 800_000
@@ -45,6 +49,10 @@ class Operation:
     document: DocumentNode
     node: OperationDefinitionNode
     cost: Cost
+    # Characters that the keys of its answer have at most.
+    longest_key: int
+    # The variables that steer @include and @skip.
+    steering: frozenset[str]
 
     @property
     def is_mutation(self) -> bool:
@@ -53,6 +61,12 @@ class Operation:
     @property
     def name(self) -> str | None:
         return self.node.name.value if self.node.name else None
+
+    def check_steering(self, variables: dict[str, Any]) -> None:
+        """Raise BAD_USER_INPUT for a null where @include or @skip want true or false: a type cannot say so."""
+        for name in self.steering & variables.keys():
+            if variables[name] is None:
+                raise bad_input(f"`${name}` decides what is selected: it must be true or false, not null.")
 
     def checked_cost(self, variables: dict[str, Any]) -> int:
         """How many values the operation may give. Raises Refused for more than GRAPHQL_MAX_COST."""
@@ -130,8 +144,10 @@ class Documents:
             raise Refused([GraphQLError(str(error), original_error=error)]) from None
         if errors:
             raise Refused(errors)
+        longest_key = max(map(len, WORD.findall(source)), default=0)
+        steering = frozenset(STEERING.findall(source))
         return tuple(
-            Operation(document, node, Cost(self._schema, document, node))
+            Operation(document, node, Cost(self._schema, document, node), longest_key, steering)
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
         )

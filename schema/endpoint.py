@@ -33,8 +33,8 @@ from schema.http import JSON, RESPONSE_JSON, Answer, Call
 
 logger = logging.getLogger("broadside.operation")
 
-# Bytes that ids, moments, enums and type names stay below.
-SHORT_TEXT = 60
+# Bytes of a value that is no text (a moment, an id), with its quotes, colon and comma.
+PUNCTUATION = 60
 # Seconds after which it is worth while to look whether the client still waits.
 SOON = 0.05
 
@@ -104,14 +104,16 @@ class GraphQLEndpoint:
             body = await call.body()
         task = asyncio.ensure_future(self._run_in_scope(call, body))
         try:
-            done, _ = await asyncio.wait({task}, timeout=min(SOON, settings.GRAPHQL_TIMEOUT_SECONDS))
-            if not done:
+            await asyncio.wait({task}, timeout=min(SOON, settings.GRAPHQL_TIMEOUT_SECONDS))
+            if not task.done():
                 await _watch(call, task, deadline)
             return task.result()
         finally:
             if task.cancel():
                 self._left_behind.add(task)
                 task.add_done_callback(self._left_behind.discard)
+            # The traceback of an exception holds this frame, and the task the exception: until the collector comes.
+            del task, body
 
     async def _run_in_scope(self, call: Call, body: bytes) -> Answer:
         async with connection_scope():
@@ -127,6 +129,7 @@ class GraphQLEndpoint:
             call.operation = (operation.name or call.operation)[:100]
             if operation.is_mutation and call.method == "GET":
                 raise bad_input("Mutations have to be sent by POST.")
+            operation.check_steering(sent.variables)
             cost = operation.checked_cost(sent.variables)
             call.writes = operation.is_mutation
             result = await self._schema.run(operation, sent.variables, context)
@@ -138,7 +141,7 @@ class GraphQLEndpoint:
             raise
         finally:
             context.close()
-        return _answer(call, result, cost)
+        return _answer(call, result, cost, operation.longest_key)
 
 
 async def _watch(call: Call, task: asyncio.Task[Answer], deadline: float) -> None:
@@ -163,15 +166,21 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _answer(call: Call, result: ExecutionResult, cost: int) -> Answer:
+def _answer(call: Call, result: ExecutionResult, cost: int, longest_key: int) -> Answer:
+    """`cost` values with keys of at most `longest_key`: where that many of the longest text fit, nothing is counted."""
     errors = result.errors or []
     if result.data is None and errors and not any(error.path for error in errors):
         return _errors_only(call, errors, executed=True)  # graphql-core has refused the variables
-    _check_size(result, cost, settings.GRAPHQL_MAX_RESPONSE_BYTES)
+    limit = settings.GRAPHQL_MAX_RESPONSE_BYTES
+    if not (isinstance(result, Outcome) and cost * (result.longest_text + longest_key + PUNCTUATION) <= limit):
+        _check_size(result.data, limit)
     body: dict[str, Any] = {"data": result.data}
     if errors:
         body = {"errors": _formatted(call, errors, executed=True), **body}
-    return Answer(orjson.dumps(body), media_type=RESPONSE_JSON if call.accepts_response_json else JSON)
+    encoded = orjson.dumps(body)
+    if len(encoded) > limit:
+        raise _too_large(len(encoded), limit)
+    return Answer(encoded, media_type=RESPONSE_JSON if call.accepts_response_json else JSON)
 
 
 def _errors_only(call: Call, errors: Sequence[GraphQLError], *, executed: bool) -> Answer:
@@ -186,26 +195,29 @@ def _formatted(call: Call, errors: Sequence[GraphQLError], *, executed: bool) ->
     return formatted
 
 
-def _check_size(result: ExecutionResult, cost: int, limit: int) -> None:
-    """Raise QUERY_TOO_COMPLEX when the texts in the data alone have more than `limit` bytes.
+def _check_size(data: Any, limit: int) -> None:
+    """Raise QUERY_TOO_COMPLEX when `data` would have more than `limit` bytes as JSON, at the first that is too many.
 
     A row is loaded once however often it is selected, so only the answer would be that large: it is not written.
-    `cost` is the number of values that it may have; where that many of its longest text fit, nothing is counted.
     """
-    if isinstance(result, Outcome) and cost * max(result.longest_text, SHORT_TEXT) <= limit:
-        return
-    size, pending = 0, [result.data]
+    size, pending = 0, [data]
     while pending:
         value: Any = pending.pop()
-        if isinstance(value, str):
-            size += len(value) if value.isascii() else len(value.encode())
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
+            size += sum(map(len, value)) + 4 * len(value)
             pending.extend(value.values())
         elif isinstance(value, list):
+            size += len(value)
             pending.extend(value)
-    if size > limit:
-        message = f"The answer would be too large: {size:,} bytes of text, at most {limit:,}. Ask for less."
-        raise RequestError(RequestErrorCode.QUERY_TOO_COMPLEX, message)
+        else:
+            size += len(orjson.dumps(value))
+        if size > limit:
+            raise _too_large(size, limit)
+
+
+def _too_large(size: int, limit: int) -> RequestError:
+    message = f"The answer would be too large: {size:,} bytes or more, at most {limit:,}. Ask for less."
+    return RequestError(RequestErrorCode.QUERY_TOO_COMPLEX, message)
 
 
 def _refusal(

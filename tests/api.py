@@ -21,6 +21,7 @@ class Answer:
 
     status: int
     headers: httpx.Headers
+    content: bytes
     body: dict[str, Any]
     statements: int
     rows: int
@@ -64,7 +65,14 @@ class Api:
                 "/graphql/", **{**request, "headers": headers | request.get("headers", {})}
             )
         [line] = lines
-        return Answer(response.status_code, response.headers, response.json(), line["statements"], line["rows"])
+        return Answer(
+            response.status_code,
+            response.headers,
+            response.content,
+            response.json(),
+            line["statements"],
+            line["rows"],
+        )
 
     async def payload(self, mutation: str, selection: str, /, **input: Any) -> Any:
         """The payload of `mutation(input: …)` with `selection` and its errors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
@@ -284,3 +285,30 @@ async def test_a_network_that_stands_still_keeps_nobody_waiting(
 
         await until(is_over)
         assert await codes_at_once(api, POSTS, 20) == {"OK"}
+
+
+# Coroutines that were made and not yet begun are never awaited, as under graphql-core.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine:RuntimeWarning")
+async def test_clients_that_leave_at_any_moment_take_no_connection_with_them(
+    api: Api, make: Make, server: Backends, settings: Any
+) -> None:
+    """Left at random moments by hundreds, the pool has all that it had, and the server runs nothing for nobody."""
+    await make.post()
+    settings.READ_POOL_MAX, settings.READ_POOL_TIMEOUT_SECONDS = 3, 2.0
+    posts, users = "posts { nodes { id author { id } tags { id } } }", "users { nodes { id posts { nodes { id } } } }"
+    query = f"{{ {posts} {users} tags {{ nodes {{ id }} }} }}"
+    async with serving():
+        for turn in range(60):
+            reads = [asyncio.ensure_future(api.client.post("/graphql/", json={"query": query})) for _ in range(6)]
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            for read in reads:
+                read.cancel()
+            for _ in range(turn % 7):
+                await asyncio.sleep(0)
+            for read in reads:
+                read.cancel()
+            await asyncio.gather(*reads, return_exceptions=True)
+        await until_idle(server)
+        assert await codes_at_once(api, query, 20) == {"OK"}
+    gc.collect()

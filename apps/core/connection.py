@@ -102,20 +102,28 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
     async def _plan_once(self, once: bool) -> None:
         mode = b"force_generic_plan" if once else b"auto"
         self.pgconn.send_query(b"SET plan_cache_mode = " + mode)
-        await self._result(ExecStatus.COMMAND_OK)
+        await self._done()
         self._plans_once = once
 
     async def _prepare(self, known: tuple[bytes, tuple[int, ...]]) -> bytes:
         if len(self._prepared_names) >= MAX_PREPARED:
             _, oldest = self._prepared_names.popitem(last=False)
             self.pgconn.send_query(b"DEALLOCATE " + oldest)
-            await self._result(ExecStatus.COMMAND_OK)
+            await self._done()
         self._prepared_so_far += 1
         name = b"read_%d" % self._prepared_so_far
         self.pgconn.send_prepare(name, *known)
-        await self._result(ExecStatus.COMMAND_OK)
+        await self._done()
         self._prepared_names[known] = name
         return name
+
+    async def _done(self) -> None:
+        """Wait for a command. When it is interrupted, nobody knows what holds on this connection: it is closed."""
+        try:
+            await self._result(ExecStatus.COMMAND_OK)
+        except BaseException:
+            self.pgconn.finish()
+            raise
 
     async def _result(self, expected: ExecStatus) -> PGresult:
         results: list[PGresult] = await self.wait(generators.execute(self.pgconn))

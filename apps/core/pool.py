@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -36,6 +37,7 @@ class ReadPool:
         self._at_hand: list[ReadConnection] = []
         self._waiting = 0
         self._since = monotonic()
+        self._returning: set[asyncio.Task[None]] = set()
 
     @property
     def size(self) -> int:
@@ -55,7 +57,7 @@ class ReadPool:
     async def give_back(self, connection: ReadConnection) -> None:
         """Have it at hand for the next, unless somebody waits for it already, or nobody will come."""
         if self._waiting or self._pool.closed:
-            await self._pool.putconn(connection)
+            await self._put(connection)
             return
         self._at_hand.append(connection)
         if monotonic() - self._since > AT_HAND_SECONDS:
@@ -63,13 +65,19 @@ class ReadPool:
 
     async def discard(self, connection: ReadConnection) -> None:
         """Let psycopg see what is left of it: a broken one is replaced."""
-        await self._pool.putconn(connection)
+        await self._put(connection)
+
+    async def _put(self, connection: ReadConnection) -> None:
+        """Carried through, though whoever gives it back be told to stop meanwhile: it would be nobody's."""
+        task = asyncio.ensure_future(self._pool.putconn(connection))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+        await asyncio.shield(task)
 
     async def give_all_back(self) -> None:
         self._since = monotonic()
         connections, self._at_hand = self._at_hand, []
-        for connection in connections:
-            await self._pool.putconn(connection)
+        await asyncio.gather(*(self._put(connection) for connection in connections))
 
     async def check(self) -> None:
         """Replace those that the server has closed."""

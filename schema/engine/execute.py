@@ -34,6 +34,9 @@ from schema.engine.values import (
     within,
 )
 
+# That JSON makes of one character: \\u0001.
+MOST_BYTES = 6
+
 Pending = list[Coroutine[Any, Any, None]]
 Result = dict[str, Any]
 
@@ -200,17 +203,19 @@ class Execution:
             return self._failure(error)
 
     def _measure(self, column: Sequence[Any]) -> None:
-        """Keep in mind how many bytes the longest text of the column may have in UTF-8. Of a structure nobody knows."""
+        """Keep in mind how many bytes the longest text of the column may have in JSON. Of a structure nobody knows."""
         try:
             longest = max(map(len, column), default=0)
-            if 4 * longest <= self._longest_text:
+            if MOST_BYTES * longest <= self._longest_text:
                 return None
-            is_ascii = "".join(column).isascii()
+            text = "".join(column)
         except TypeError:
             if any(isinstance(value, dict | list | tuple) for value in column):
                 self._longest_text = sys.maxsize
             return self._measure([value for value in column if isinstance(value, str)])
-        self._longest_text = max(self._longest_text, longest if is_ascii else 4 * longest)
+        # Of what prints in ASCII, JSON escapes quotes and backslashes with one byte more.
+        bytes_per_character = 2 if text.isascii() and text.isprintable() else MOST_BYTES
+        self._longest_text = max(self._longest_text, longest * bytes_per_character)
         return None
 
     def _lists(self, level: _Level, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
@@ -278,7 +283,7 @@ class Execution:
 
 
 class Outcome(ExecutionResult):
-    """A result that knows how many bytes the longest text in it has in UTF-8, at most."""
+    """A result that knows how many bytes the longest text in it has in JSON, at most."""
 
     __slots__ = ("longest_text",)
 

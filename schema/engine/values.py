@@ -50,7 +50,9 @@ async def gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
         return await asyncio.gather(*tasks)
     except BaseException:
         for task in tasks:
-            task.cancel()
+            # Once is enough: a second time would interrupt what the first one has set going.
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
 

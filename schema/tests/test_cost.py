@@ -14,6 +14,7 @@ pytestmark = pytest.mark.django_db
     ("query", "cost"),
     [
         ("{ viewer { fullName } }", 2),
+        ("{ __typename viewer { __typename fullName } }", 4),
         ("{ __schema { types { name fields { name } } } }", 0),
         ("{ posts(first: 7) { nodes { title body } } }", 21),
         ("{ posts { nodes { title } } }", 40),
@@ -60,6 +61,37 @@ async def test_an_answer_that_repeats_a_long_text_too_often_is_not_written(api: 
     assert (await api(query.format("body b: body"), id=gid(post))).codes == []
     often = query.format(" ".join(f"b{number}: body" for number in range(6)))
     assert (await api(often, id=gid(post))).codes == ["QUERY_TOO_COMPLEX"]
+
+
+@pytest.mark.parametrize(
+    ("body", "selection"),
+    [
+        ("x" * 1_000, "a: body b: body c: body d: body e: body f: body"),
+        ("\x01" * 1_000, "body"),
+        ("\u4e16" * 1_000, "a: body b: body"),
+        ("\U0001f600" * 1_000, "a: body b: body"),
+        ('"' * 1_000, "a: body b: body c: body"),
+        ("x", f"{'a' * 1_200}: author {{ id {'b' * 1_200}: id {'c' * 1_200}: id {'d' * 1_200}: id }}"),
+        ("x", " ".join(f"{'a' * 180}{number}: __typename" for number in range(30))),
+    ],
+    ids=["text", "escapes", "three bytes", "four bytes", "quotes", "long names", "type names"],
+)
+async def test_an_answer_over_the_limit_is_not_sent_whatever_makes_it_large(
+    api: Api, make: Make, settings: Any, body: str, selection: str
+) -> None:
+    post = await make.post(body=body)
+    query = f"query($id: ID!) {{ post(id: $id) {{ {selection} }} }}"
+    sent = len((await api(query, id=gid(post))).content)
+    settings.GRAPHQL_MAX_RESPONSE_BYTES = sent
+    assert (await api(query, id=gid(post))).codes == []
+    settings.GRAPHQL_MAX_RESPONSE_BYTES = sent - 1
+    assert (await api(query, id=gid(post))).codes == ["QUERY_TOO_COMPLEX"]
+
+
+async def test_errors_are_part_of_the_size(api: Api, settings: Any) -> None:
+    settings.GRAPHQL_MAX_RESPONSE_BYTES = 20_000
+    query = f"query($ids: [ID!]!) {{ {'a' * 1_000}: nodes(ids: $ids) {{ id }} }}"
+    assert (await api(query, ids=["x"] * 100)).codes == ["QUERY_TOO_COMPLEX"]
 
 
 async def test_ids_in_a_variable_count_one_by_one(api: Api, make: Make, settings: Any) -> None:

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: what goes in, what comes out, and what is logged."""
 
+import gc
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from apps.users.models import User
-from schema.http import RESPONSE_JSON
+from schema.http import RESPONSE_JSON, Call
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Api
 from tests.make import PASSWORD, Make
@@ -223,6 +224,27 @@ async def test_other_methods_are_not_allowed(http: httpx.AsyncClient, method: st
     assert response.headers["content-type"] == "application/json"
     assert {allowed.strip() for allowed in response.headers["allow"].split(",")} >= {"GET", "POST"}
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_refused_request_is_let_go_of_at_once(api: Api) -> None:
+    """Not when the collector comes, which is after thousands of them."""
+    for content in (b"{", b'{"query": "{"}', b'{"query": "{ nothing }"}', b'{"query": "{ __typename }"}'):
+        await api.post(content=content, headers=JSON)
+        gc.collect()
+        gc.disable()
+        try:
+            await api.post(content=content, headers=JSON)
+            assert [each for each in gc.get_objects() if type(each) is Call] == []
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("directive", ["include", "skip"])
+async def test_a_null_cannot_decide_what_is_selected(api: Api, directive: str) -> None:
+    query = f"query($yes: Boolean = true) {{ __typename viewer {{ id @{directive}(if: $yes) }} }}"
+    assert (await api(query, yes=None)).codes == ["BAD_USER_INPUT"]
+    assert (await api(query, yes=False)).codes == []
+    assert (await api(query)).codes == []
 
 
 # Media types and statuses

@@ -10,6 +10,7 @@ from strawberry.extensions import ParserCache
 
 from schema.engine import BreadthFirstExecutor, batch_field
 from schema.engine.tests.support import Info, Request, data, failures, on_engine, run
+from schema.engine.values import gathered
 
 
 async def meeting(info: Info, sets: str, awaits: str) -> str:
@@ -246,3 +247,30 @@ async def test_fifty_requests_at_the_same_time_do_not_see_each_other() -> None:
                 for number in range(count)
             ]
         }
+
+
+async def test_what_was_told_to_stop_is_told_once() -> None:
+    """Whoever tidies up, a connection to a database say, is not interrupted in it by its siblings' end."""
+    told: list[int] = []
+    waits = [asyncio.Event() for _ in range(3)]
+
+    async def tidy(number: int) -> None:
+        waits[number].set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.append(number)
+            for _ in range(10 * number):
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    told.append(number)
+            raise
+
+    task = asyncio.ensure_future(gathered([tidy(number) for number in range(3)]))
+    for event in waits:
+        await event.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(told) == [0, 1, 2]
