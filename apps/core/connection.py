@@ -101,8 +101,9 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
 
     async def _plan_once(self, once: bool) -> None:
         mode = b"force_generic_plan" if once else b"auto"
+        self._plans_once = None  # nobody knows, when this is interrupted
         self.pgconn.send_query(b"SET plan_cache_mode = " + mode)
-        await self._done()
+        await self._result(ExecStatus.COMMAND_OK)
         self._plans_once = once
 
     async def _prepare(self, known: tuple[bytes, tuple[int, ...]]) -> bytes:
@@ -121,6 +122,8 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         """Wait for a command. When it is interrupted, nobody knows what holds on this connection: it is closed."""
         try:
             await self._result(ExecStatus.COMMAND_OK)
+        except psycopg.Error:
+            raise  # it was refused, and has changed nothing
         except BaseException:
             self.pgconn.finish()
             raise
