@@ -228,7 +228,7 @@ async def test_other_methods_are_not_allowed(http: httpx.AsyncClient, method: st
 
 async def test_a_refused_request_is_let_go_of_at_once(api: Api) -> None:
     """Not when the collector comes, which is after thousands of them."""
-    for content in (b"{", b'{"query": "{"}', b'{"query": "{ nothing }"}', b'{"query": "{ __typename }"}'):
+    for content in (b"{", b'{"query": "{"}', b'{"query": "{ nothing }"}'):
         await api.post(content=content, headers=JSON)
         gc.collect()
         gc.disable()
