@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain
 from typing import Any, cast
 
+import orjson
 from graphql import ExecutionResult, GraphQLError
 from graphql.pyutils import Path, is_iterable
 
@@ -213,9 +214,8 @@ class Execution:
             if any(isinstance(value, dict | list | tuple) for value in column):
                 self._longest_text = sys.maxsize
             return self._measure([value for value in column if isinstance(value, str)])
-        # Of what prints in ASCII, JSON escapes quotes and backslashes with one byte more.
-        bytes_per_character = 2 if text.isascii() and text.isprintable() else MOST_BYTES
-        self._longest_text = max(self._longest_text, longest * bytes_per_character)
+        # What all texts of the column take beyond their characters might be the longest one's.
+        self._longest_text = max(self._longest_text, min(longest + _escapes(text), longest * MOST_BYTES))
         return None
 
     def _lists(self, level: _Level, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
@@ -247,7 +247,7 @@ class Execution:
     def _accepted(self, level: _Level, output: One, values: Sequence[Any]) -> Sequence[Any]:
         """`values` itself, or with an error in the place of each that is not of the type that it should be of."""
         accepts, info = cast("Callable[..., Any]", output.accepts), level.info(self._executor)
-        one_of_each = {type(value): value for value in values}
+        one_of_each = dict(zip(map(type, values), values, strict=True))
         if getattr(accepts, "by_class", False) and all(accepts(value, info) is True for value in one_of_each.values()):
             return values
         checked: list[Any] = []
@@ -323,6 +323,14 @@ def _counted(field: Field, values: Any, parents: int) -> Sequence[Any]:
     if len(counted) != parents:
         raise WrongNumberOfValues(field.resolve, parents, len(counted))
     return counted
+
+
+def _escapes(text: str) -> int:
+    """How many more bytes than characters the text has in JSON. orjson counts them sixty times as fast as Python."""
+    try:
+        return len(orjson.dumps(text)) - len('""') - len(text)
+    except orjson.JSONEncodeError:  # half a surrogate pair
+        return sys.maxsize
 
 
 def _listed(field: Field, value: Any) -> Any:
