@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -13,12 +14,17 @@ from psycopg import AsyncConnection, abc, generators
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready
+
+from apps.core.readiness import Readiness
 
 # Stand among a query's parameters for the keys, and the viewer's own key, that it is run with.
 KEYS: Final = object()
 VIEWER: Final = object()
 # How many statements a connection keeps prepared.
 MAX_PREPARED = 200
+# How long the server may take to stop a cancelled statement.
+CANCEL_SECONDS = 5
 PLACEHOLDER = re.compile("%[s%]")
 
 Dumped = tuple[list[Any], tuple[int, ...], list[Format]]
@@ -68,6 +74,7 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         self._prepared_names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
         self._prepared_so_far = 0
         self._plans_once: bool | None = None
+        self._readiness: Readiness | None = None
 
     async def fetch(self, query: Query, keys: Sequence[Any], viewer: int | None) -> list[tuple[Any, ...]]:
         """The rows of `query` for `keys` and the viewer with the key `viewer`.
@@ -125,15 +132,50 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         except psycopg.Error:
             raise  # it was refused, and has changed nothing
         except BaseException:
-            self.pgconn.finish()
+            await self.close()
             raise
 
+    async def close(self) -> None:
+        """Close it, also in the middle of a statement. What was prepared on it is gone."""
+        if self._readiness is not None:
+            self._readiness.close()
+        await super().close()
+
     async def _result(self, expected: ExecStatus) -> PGresult:
-        results: list[PGresult] = await self.wait(generators.execute(self.pgconn))
-        [result] = results
+        [result] = await self._results()
         if result.status != expected:
             raise psycopg.errors.error_from_result(result, self.info.encoding)
         return result
+
+    async def _results(self) -> list[PGresult]:
+        """What the server answers. When the wait for it is cancelled, so is the statement."""
+        if self.pgconn.flush():
+            # The socket does not take all of it at once. That is rare, and psycopg knows how to go on.
+            return await self.wait(generators.execute(self.pgconn))
+        if self._readiness is None:
+            self._readiness = Readiness(self.pgconn.socket, self)
+        answer = generators.fetch_many(self.pgconn)
+        try:
+            next(answer)
+            while True:
+                await self._readiness.wait()
+                answer.send(Ready.R)
+        except StopIteration as done:
+            results: list[PGresult] = done.value
+            return results
+        except asyncio.CancelledError:
+            await self._interrupt(answer)
+            raise
+
+    async def _interrupt(self, answer: Generator[Any, Any, list[PGresult]]) -> None:
+        """Have the server stop, and hear that it did. Otherwise, or when told to stop once more, close."""
+        try:
+            await self.cancel_safe(timeout=CANCEL_SECONDS)
+            await self.wait(answer, timeout=CANCEL_SECONDS)
+        except BaseException as error:
+            await self.close()
+            if not isinstance(error, Exception):
+                raise
 
 
 def _array(keys: Sequence[Any], transformer: abc.Transformer) -> Any:

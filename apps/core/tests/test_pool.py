@@ -85,6 +85,13 @@ async def test_a_statement_runs_with_other_keys(opened: None) -> None:
     assert [row.pk for row in await statement.fetch([one, two])] == [one, two]
 
 
+async def test_a_statement_may_be_larger_than_what_the_socket_takes_at_once(opened: None) -> None:
+    world = await sync_to_async(make_world)(1)
+    post = world.posts[0].pk
+    keys = [*range(10**9, 10**9 + 2 * 10**6), post]
+    assert [row.pk for row in await compiled(Post.objects.filter(pk__any_of=KEYS)).fetch(keys)] == [post]
+
+
 async def test_a_dropped_connection_is_replaced(opened: None) -> None:
     await sql("SELECT 1")
     await sync_to_async(end_other_connections)()
