@@ -13,13 +13,17 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    Node,
     OperationDefinitionNode,
     OperationType,
     parse,
     specified_rules,
+    validate,
 )
 from graphql.validation import ASTValidationRule
-from strawberry.schema.schema import validate_document
+from graphql.validation.validate import ValidationAbortedError
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from schema.cost import Cost
 from schema.errors import RequestError, RequestErrorCode, bad_input
@@ -32,6 +36,8 @@ MAX_DOCUMENTS = 1_000
 MAX_BYTES = 800_000
 # Longer ones are rare, and would push all others out.
 MAX_BYTES_OF_ONE = 20_000
+# Each is told with its place in the text, which is looked for from the beginning.
+MAX_ERRORS = 20
 
 
 class Refused(Exception):
@@ -75,8 +81,7 @@ class Operation:
             message = (
                 f"The operation is too complex: it may give {cost:,} values, at most {limit:,}. Ask for smaller pages."
             )
-            error = RequestError(RequestErrorCode.QUERY_TOO_COMPLEX, message)
-            raise Refused([GraphQLError(message, self.node, original_error=error)])
+            raise Refused([_too_complex(message, self.node)])
         return cost
 
 
@@ -88,7 +93,7 @@ class Documents:
 
     def __init__(self, schema: GraphQLSchema, rules: Sequence[type[ASTValidationRule]]) -> None:
         self._schema = schema
-        self._rules = (*specified_rules, *rules)
+        self._rules = (*specified_rules, *rules, MaybeNullValidationRule, OneOfInputValidationRule)
         self._known: OrderedDict[tuple[object, ...], tuple[Operation, ...]] = OrderedDict()
         self._bytes = 0
 
@@ -111,6 +116,9 @@ class Documents:
         return operations[0]
 
     def _operations(self, source: str) -> tuple[Operation, ...]:
+        length, limit = len(source), settings.GRAPHQL_MAX_DOCUMENT_LENGTH
+        if length > limit:
+            raise Refused([_too_complex(f"The document has {length:,} characters, at most {limit:,} are taken.")])
         # The limits are part of the verdict.
         known = (
             source,
@@ -137,13 +145,13 @@ class Documents:
     def _checked(self, source: str) -> tuple[Operation, ...]:
         try:
             document = parse(source, max_tokens=settings.GRAPHQL_MAX_TOKENS)
-            errors = validate_document(self._schema, document, self._rules)
+            errors = validate(self._schema, document, self._rules, MAX_ERRORS)
         except GraphQLError as error:
             raise Refused([error]) from None
         except Exception as error:  # noqa: BLE001  (a scalar's opinion of a literal, a document nested too deeply)
             raise Refused([GraphQLError(str(error), original_error=error)]) from None
         if errors:
-            raise Refused(errors)
+            raise Refused(_explained(errors))
         longest_key = max(map(len, WORD.findall(source)), default=0)
         steering = frozenset(STEERING.findall(source))
         return tuple(
@@ -151,3 +159,15 @@ class Documents:
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
         )
+
+
+def _too_complex(message: str, node: Node | None = None) -> GraphQLError:
+    return GraphQLError(message, node, original_error=RequestError(RequestErrorCode.QUERY_TOO_COMPLEX, message))
+
+
+def _explained(errors: list[GraphQLError]) -> list[GraphQLError]:
+    """`errors`, the last of which may be that graphql-core has given up: after MAX_ERRORS others, or for the work."""
+    *others, last = errors
+    if len(others) < MAX_ERRORS and type(last) is ValidationAbortedError and last.original_error is None:
+        last = _too_complex("The operation is too complex: too many fields, or fragments, in one place.")
+    return [*others, last]

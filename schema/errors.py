@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError
-from graphql.validation.validate import ValidationAbortedError
 
 from apps.core.db import DATABASE_UNAVAILABLE
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
@@ -117,8 +116,6 @@ def code_of(error: GraphQLError, *, executed: bool) -> RequestErrorCode:
         return _DOMAIN_CODES.get(cause.code, RequestErrorCode.BAD_USER_INPUT)
     if isinstance(cause, DATABASE_UNAVAILABLE):
         return RequestErrorCode.SERVICE_UNAVAILABLE
-    if isinstance(error, ValidationAbortedError):
-        return RequestErrorCode.QUERY_TOO_COMPLEX
     if isinstance(error, GraphQLSyntaxError):
         return RequestErrorCode.GRAPHQL_PARSE_FAILED
     # Before execution a ValueError is a scalar's opinion of a literal, such as a number of 5,000 digits.

@@ -50,7 +50,7 @@ class Sent:
         """For the log: the operation's name, or "unnamed". Never anything that is not a GraphQL name."""
         if self.operation_name is not None:
             return self.operation_name if ONLY_NAME.fullmatch(self.operation_name) else "unnamed"
-        found = NAME.search(self.query)
+        found = NAME.search(self.query, 0, settings.GRAPHQL_MAX_DOCUMENT_LENGTH)
         return found[1] if found else "unnamed"
 
 

@@ -157,6 +157,8 @@ JWT_ACCESS_LIFETIME = timedelta(minutes=env.number("JWT_ACCESS_MINUTES", 15, at_
 JWT_REFRESH_LIFETIME = timedelta(days=env.number("JWT_REFRESH_DAYS", 1, at_least=1, at_most=3_650))
 
 GRAPHQL_MAX_PAGE_SIZE = env.number("GRAPHQL_MAX_PAGE_SIZE", 100, at_least=1)
+# Characters. A client sends long values as variables.
+GRAPHQL_MAX_DOCUMENT_LENGTH = env.number("GRAPHQL_MAX_DOCUMENT_LENGTH", 100_000, at_least=1)
 GRAPHQL_MAX_TOKENS = env.number("GRAPHQL_MAX_TOKENS", 5_000, at_least=1)
 GRAPHQL_MAX_DEPTH = env.number("GRAPHQL_MAX_DEPTH", 15, at_least=1)
 GRAPHQL_MAX_ALIASES = env.number("GRAPHQL_MAX_ALIASES", 50, at_least=1)
