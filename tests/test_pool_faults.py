@@ -294,8 +294,7 @@ async def test_a_network_that_stands_still_keeps_nobody_waiting(
         assert await codes_at_once(api, POSTS, 20) == {"OK"}
 
 
-# Coroutines that were made and not yet begun are never awaited, as under graphql-core.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine:RuntimeWarning")
+@pytest.mark.filterwarnings("error")
 async def test_clients_that_leave_at_any_moment_take_no_connection_with_them(
     api: Api, make: Make, server: Backends, settings: Any
 ) -> None:

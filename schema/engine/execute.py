@@ -8,7 +8,7 @@ their values; only when there are some, a second pass (`nulls.py`) looks at the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from schema.engine.values import (
     Trait,
     arrived,
     attempt,
+    close_unbegun,
     cut,
     gathered,
     mapped,
@@ -38,7 +39,8 @@ from schema.engine.values import (
 # That JSON makes of one character: \\u0001.
 MOST_BYTES = 6
 
-Pending = list[Coroutine[Any, Any, None]]
+# Levels, and the values that have to be awaited for each.
+Pending = list[tuple["_Level", Any]]
 Result = dict[str, Any]
 
 
@@ -61,22 +63,26 @@ class Execution:
             internals.let_go(self._executor)
 
     async def _at_once(self, root: Selection) -> ExecutionResult:
-        pending: Pending = []
-        [data] = self._select(root, [self._executor.root_value], None, pending)
-        await _together(pending)
-        return self._settled(root, data)
+        return self._settled(root, await self._selected(root))
 
     async def _in_series(self, root: Selection) -> ExecutionResult:
         """One root field after the other, up to one whose failure leaves no data."""
         data: Result = {}
         for field in root.fields:
-            pending: Pending = []
-            [result] = self._select(Selection(root.type, [field]), [self._executor.root_value], None, pending)
-            await _together(pending)
-            data |= result
+            data |= await self._selected(Selection(root.type, [field]))
             if self._failed and (settled := self._settled(root, data)).data is None:
                 return settled
         return self._settled(root, data)
+
+    async def _selected(self, root: Selection) -> Result:
+        pending: Pending = []
+        try:
+            [data] = self._select(root, [self._executor.root_value], None, pending)
+        except BaseException:
+            close_unbegun(pending)
+            raise
+        await self._together(pending)
+        return data
 
     def _settled(self, root: Selection, data: Result) -> ExecutionResult:
         if not self._failed:
@@ -90,7 +96,6 @@ class Execution:
         if not objects:
             return []
         columns: list[Sequence[Any]] = []
-        waiting: Pending = []
         results: list[Result] = []
         for field in selection.fields:
             level = _Level(field, Path(path, field.key, selection.type.name), results)
@@ -98,13 +103,20 @@ class Execution:
                 columns.append(self._complete(level, field.output, self._resolve(level, objects), pending))
             except HasToWait as has_to_wait:
                 columns.append([None] * len(objects))
-                waiting.append(self._later(level, has_to_wait.values))
+                pending.append((level, has_to_wait.values))
         results += selection.assemble(*columns) if columns else [{} for _ in objects]
-        pending += waiting
         return results
 
-    async def _later(self, level: _Level, values: Any) -> None:
+    async def _together(self, pending: Pending) -> None:
+        """Await all, side by side."""
+        if len(pending) == 1:
+            await self._later(pending[0])
+        elif pending:
+            await gathered(self._later, pending)
+
+    async def _later(self, waiting: tuple[_Level, Any]) -> None:
         """Put the field's values, once they are there, into the results of its level."""
+        level, values = waiting
         field, results, pending = level.field, level.results, Pending()
         try:
             if type(values) not in LISTS:
@@ -115,7 +127,7 @@ class Execution:
         key = field.key
         for result, value in zip(results, column, strict=True):
             result[key] = value
-        await _together(pending)
+        await self._together(pending)
 
     async def _complete_arrived(self, level: _Level, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """The completed values, awaited as often as there is something to await in what has arrived."""
@@ -124,7 +136,7 @@ class Execution:
                 return self._complete(level, level.field.output, values, pending)
             except HasToWait as has_to_wait:
                 values = has_to_wait.values
-            values = await gathered([arrived(value) for value in values])
+            values = await gathered(arrived, values)
 
     def _resolve(self, level: _Level, objects: list[Any]) -> Any:
         """One value for each object, an exception where there is none; or something to await that gives them."""
@@ -309,18 +321,11 @@ class _Level:
         return self._info
 
 
-async def _together(pending: Pending) -> None:
-    """Await all, side by side."""
-    if len(pending) == 1:
-        await pending[0]
-    elif pending:
-        await gathered(pending)
-
-
 def _counted(field: Field, values: Any, parents: int) -> Sequence[Any]:
     """The values of a batch resolver, of which there has to be one for each parent."""
     counted: Sequence[Any] = values if type(values) in LISTS else list(values)
     if len(counted) != parents:
+        close_unbegun(counted)
         raise WrongNumberOfValues(field.resolve, parents, len(counted))
     return counted
 

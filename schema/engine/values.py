@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum, auto
 from functools import lru_cache
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from itertools import islice
 from typing import Any
 
@@ -43,9 +44,13 @@ class HasToWait(Exception):
         self.values = values
 
 
-async def gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """What they give. None of them is left running, whatever becomes of the others or of the request."""
-    tasks = [asyncio.ensure_future(each) for each in coroutines]
+async def gathered(call: Callable[[Any], Coroutine[Any, Any, Any]], values: Sequence[Any]) -> list[Any]:
+    """What `call` gives for each value, side by side.
+
+    None is left running, whatever becomes of the others or of the request, and no coroutine among the values is left
+    that nobody has begun.
+    """
+    tasks = [asyncio.ensure_future(call(value)) for value in values]
     try:
         return await asyncio.gather(*tasks)
     except BaseException:
@@ -54,7 +59,17 @@ async def gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
             if not task.cancelling():
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        close_unbegun(values)
         raise
+
+
+def close_unbegun(values: Any) -> None:
+    """Close the coroutines in `values`, and in lists in it, that nobody has begun to await and nobody will."""
+    if type(values) in LISTS:
+        for value in values:
+            close_unbegun(value)
+    elif iscoroutine(values) and getcoroutinestate(values) == CORO_CREATED:
+        values.close()
 
 
 def mapped(call: Callable[[Any], Any], values: Sequence[Any]) -> list[Any] | None:
@@ -87,7 +102,7 @@ async def arrived(value: Any) -> Any:
     except Exception as error:  # noqa: BLE001  (it takes the place of the value)
         return error
     if type(value) in LISTS:
-        return await gathered([arrived(each) for each in value])
+        return await gathered(arrived, value)
     return value
 
 

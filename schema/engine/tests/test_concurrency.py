@@ -1,8 +1,9 @@
 """What runs side by side, what runs in series, and what is left when a request ends early."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, cast
 
 import pytest
 import strawberry
@@ -139,8 +140,7 @@ async def test_what_waits_for_each_other_runs_side_by_side(operation: str, expec
     assert await data(schema, operation) == expected
 
 
-# A coroutine that was made and not started by then is not awaited any more.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine:RuntimeWarning")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("turns", [*range(1, 14), 30])
 async def test_a_cancelled_request_leaves_nothing_running(turns: int) -> None:
     request = Request()
@@ -151,12 +151,62 @@ async def test_a_cancelled_request_leaves_nothing_running(turns: int) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    gc.collect()  # a coroutine that nobody has begun complains when it is collected
     assert asyncio.all_tasks() == {asyncio.current_task()}
     started = [note.removesuffix(" starts") for note in request.notes if note.endswith("starts")]
     assert sorted(request.notes) == sorted(
         f"{name} {event}" for name in started for event in ("starts", "is cancelled")
     )
     assert turns < 30 or len(started) == 15
+
+
+class Unhelpful(type):
+    """What may be awaited is asked of a class; classes of this kind fail when they are asked anything."""
+
+    def __getattr__(cls, name: str) -> Any:
+        raise ValueError("ask something else")
+
+
+class Nonsense(metaclass=Unhelpful):
+    pass
+
+
+def too_many(parents: Sequence[Any], info: Info) -> list[Any]:
+    return [waiting(info, "one too many") for _ in range(len(parents) + 1)]
+
+
+async def too_many_later(parents: Sequence[Any], info: Info) -> list[Any]:
+    await asyncio.sleep(0)
+    return too_many(parents, info)
+
+
+@strawberry.type
+class Failing:
+    wait: int = batch_field(waits, description="Waits for ever.")
+    too_many: int | None = batch_field(too_many, description="A coroutine more than there are parents.")
+    too_many_later: int | None = batch_field(too_many_later, description="The same, later.")
+
+    @strawberry.field
+    def nonsense(self) -> str:
+        return cast("str", Nonsense())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ("{ tooMany }", "too_many gave 2 values for 1 parents"),
+        ("{ tooManyLater }", "too_many_later gave 2 values for 1 parents"),
+        ("{ wait nonsense }", "ask something else"),
+    ],
+)
+async def test_when_a_resolver_gives_nonsense_no_coroutine_is_left_unbegun(operation: str, message: str) -> None:
+    request = Request()
+    result = await run(on_engine(Failing), operation, request)
+    assert failures(result)[0][0] == message
+    del result  # its errors hold the frames that they were raised in
+    gc.collect()
+    assert request.notes == []
 
 
 async def failing(parents: Sequence[Any], info: Info) -> list[Any]:
@@ -267,7 +317,7 @@ async def test_what_was_told_to_stop_is_told_once() -> None:
                     told.append(number)
             raise
 
-    task = asyncio.ensure_future(gathered([tidy(number) for number in range(3)]))
+    task = asyncio.ensure_future(gathered(tidy, range(3)))
     for event in waits:
         await event.wait()
     task.cancel()
