@@ -1,10 +1,16 @@
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import Client
 
 from apps.core import statements
+from apps.core.db import conninfo
+from apps.core.health import PATIENCE
 
 
 def get(path: str) -> tuple[int, str]:
@@ -25,22 +31,46 @@ def test_ready_when_the_database_is_migrated() -> None:
 
 @pytest.mark.django_db
 def test_not_ready_before_the_migrations_ran() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'posts'")
-    assert get("/readyz") == (503, "unmigrated")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_not_ready_when_nothing_answers(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        database = {**connection.settings_dict}
-        connection.close()
-        connection.settings_dict |= {"HOST": "127.0.0.1", "PORT": unused.getsockname()[1], "OPTIONS": {}}
+    with psycopg.connect(conninfo(), autocommit=True) as database:
+        database.execute("UPDATE django_migrations SET app = 'not posts' WHERE app = 'posts'")
         try:
-            assert get("/readyz") == (503, "no database")
+            assert get("/readyz") == (503, "unmigrated")
         finally:
-            connection.settings_dict |= database
-            connection.close()
+            database.execute("UPDATE django_migrations SET app = 'posts' WHERE app = 'not posts'")
+
+
+@pytest.mark.django_db
+def test_not_ready_before_any_migration_ran() -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as database:
+        database.execute("ALTER TABLE django_migrations RENAME TO elsewhere")
+        try:
+            assert get("/readyz") == (503, "unmigrated")
+        finally:
+            database.execute("ALTER TABLE elsewhere RENAME TO django_migrations")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody listens", "somebody listens and says nothing"])
+def test_not_ready_when_nothing_answers(caplog: pytest.LogCaptureFixture, listens: bool) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if listens:
+            server.listen()
+        with database_at(server.getsockname()[1]):
+            started = time.monotonic()
+            assert get("/readyz") == (503, "no database")
+            assert time.monotonic() - started < PATIENCE + 3
     [record] = [record for record in caplog.records if record.name == "broadside.health"]
     assert record.exc_info is not None
+
+
+@contextmanager
+def database_at(port: int) -> Iterator[None]:
+    """Whoever asks within where Django's database is, hears of that port."""
+    place = connection.settings_dict
+    before = {"HOST": place["HOST"], "PORT": place["PORT"]}
+    place |= {"HOST": "127.0.0.1", "PORT": str(port)}
+    try:
+        yield
+    finally:
+        place |= before
