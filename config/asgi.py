@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
 from starlette.websockets import WebSocketClose  # noqa: E402
 
 from apps.core import pool  # noqa: E402
+from apps.core.db import waits_bounded  # noqa: E402
 from apps.core.middleware import RequestIdMiddleware  # noqa: E402
 from apps.users.api.identity import identify  # noqa: E402
 from apps.users.middleware import JWTMiddleware  # noqa: E402
@@ -100,15 +101,17 @@ async def route(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Reads have their pool for as long as the server runs."""
+    """Reads have their pool for as long as the server runs, and writes do not wait for locks as long as they last."""
     await receive()
+    # In this order: reads have bounds of their own.
     async with pool.opened():
-        gc.collect()
-        # What is there now stays: the collector need not look at it again, nor as often at what a request makes.
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+        with waits_bounded(settings.DATABASE_LOCK_TIMEOUT_SECONDS):
+            gc.collect()
+            # What is there now stays: the collector need not look at it again, nor as often at what a request makes.
+            gc.freeze()
+            gc.set_threshold(GC_THRESHOLD)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
     await send({"type": "lifespan.shutdown.complete"})
 
 

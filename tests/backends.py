@@ -44,6 +44,11 @@ class Backends:
             )
         return len(pids)
 
+    async def cancel(self) -> None:
+        """Stop the statements that run, as a `statement_timeout` would."""
+        for pid, _ in await self._others("state = 'active'"):
+            await self._connection.execute("SELECT pg_cancel_backend(%s)", [pid])
+
     async def is_running(self, pid: int) -> bool:
         return any(row[0] == pid for row in await self._others("true"))
 

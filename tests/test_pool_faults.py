@@ -267,6 +267,37 @@ async def test_many_requests_over_their_time_leave_nothing_behind(
         assert pool.is_open()
 
 
+async def test_a_write_waits_for_a_lock_for_its_time_only(
+    api: Api, make: Make, server: Backends, settings: Any
+) -> None:
+    """Nobody could interrupt its thread: with its connection it would be gone for as long as the lock is held."""
+    settings.DATABASE_LOCK_TIMEOUT_SECONDS = 0.3
+    post = await make.post(status=PostStatus.PUBLISHED)
+    author = await api.as_(post.author)
+    django: Any = connections["default"]
+    django.close_pool()  # a server has no pool before it starts
+    async with serving():
+        async with server.locked("posts_post"):
+            started = time.monotonic()
+            answer = await author(MUTATION, id=gid(post))
+            assert time.monotonic() - started < 0.3 + LITTLE
+            assert (answer.status, answer.codes) == (200, ["SERVICE_UNAVAILABLE"])
+            await until_idle(server)
+        assert (await author(MUTATION, id=gid(post))).data == {
+            "archivePost": {"post": {"status": "ARCHIVED"}, "errors": []}
+        }
+
+
+async def test_a_write_that_the_server_stops_is_told_so(api: Api, make: Make, server: Backends, settings: Any) -> None:
+    post = await make.post(status=PostStatus.PUBLISHED)
+    author = await api.as_(post.author)
+    async with serving(), server.locked("posts_post"):
+        write = asyncio.ensure_future(author(MUTATION, id=gid(post)))
+        await until_waiting(server)
+        await server.cancel()
+        assert (await write).codes == ["SERVICE_UNAVAILABLE"]
+
+
 # Silent
 
 

@@ -1,8 +1,9 @@
 """Connections and constraints."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,6 +18,8 @@ R = TypeVar("R")
 
 # A database that is gone, a pool that is exhausted, a deadlock: trying again may help.
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
+# After which the server ends a transaction of which nothing is heard: a host that has vanished keeps nothing locked.
+IDLE_SECONDS = 60
 # How many threads wait for the next scope. More at a time would only wait for connections.
 IDLE_THREADS = 20
 
@@ -89,6 +92,24 @@ async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     finally:
         if thread is not None:
             thread.is_used = False
+
+
+@contextmanager
+def waits_bounded(seconds: float) -> Iterator[None]:
+    """Django's connections that are made within wait at most `seconds` for a lock, then raise OperationalError.
+
+    For a server, whose clients do not wait for ever: the thread of a write that does cannot be interrupted. Statements
+    may take their time, as those of the admin do. Migrations, tasks and commands are processes of their own, and wait.
+    What the database's URL says in `options` holds.
+    """
+    database = connections["default"].settings_dict
+    before = database["OPTIONS"]
+    bounds = f"-c lock_timeout={seconds * 1000:.0f} -c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000}"
+    database["OPTIONS"] = {**before, "options": f"{bounds} {before.get('options', '')}"}
+    try:
+        yield
+    finally:
+        database["OPTIONS"] = before
 
 
 def conninfo(**overrides: str) -> str:

@@ -168,6 +168,8 @@ GRAPHQL_MAX_BODY_BYTES = env.number("GRAPHQL_MAX_BODY_BYTES", 2_000_000, at_leas
 GRAPHQL_TIMEOUT_SECONDS = env.number("GRAPHQL_TIMEOUT_SECONDS", 30.0, at_least=0.1, at_most=3_600.0)
 # "breadth" resolves each field once for all objects of a level, "stock" object by object as graphql-core does.
 GRAPHQL_ENGINE = env.choice("GRAPHQL_ENGINE", "breadth", among=("breadth", "stock"))
+# How long a write, or the admin, waits for what somebody else has locked.
+DATABASE_LOCK_TIMEOUT_SECONDS = env.number("DATABASE_LOCK_TIMEOUT_SECONDS", 10.0, at_least=0.1, at_most=3_600.0)
 # The connections that reads run on, beside those of DATABASE_POOL_MAX for everything else.
 READ_POOL_MAX = env.number("READ_POOL_MAX", 10, at_least=1)
 READ_POOL_TIMEOUT_SECONDS = env.number("READ_POOL_TIMEOUT_SECONDS", 10.0, at_least=0.1, at_most=3_600.0)

@@ -11,6 +11,7 @@ ALLOWED_HOSTS = ["*"]
 DATABASES = {"default": database("postgres:///broadside")}
 # How long a request may wait for its turn is not what the tests of many at once are about.
 DATABASES["default"]["OPTIONS"]["pool"]["timeout"] = GRAPHQL_TIMEOUT_SECONDS = 120
+DATABASE_LOCK_TIMEOUT_SECONDS = 120
 
 # The cheapest real hasher: argon2 is slow by design, and most tests sign somebody in.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

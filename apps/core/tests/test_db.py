@@ -1,12 +1,13 @@
 import asyncio
 import threading
+from typing import Any
 
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from apps.core.db import connection_scope, conninfo, violated_constraint
+from apps.core.db import connection_scope, conninfo, violated_constraint, waits_bounded
 from tests.backends import until
 from tests.make import make_user
 
@@ -98,6 +99,29 @@ def _busy(observer: psycopg.Connection) -> int:
     query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_backend_pid()' AND state = 'idle'"
     [number] = observer.execute(query).fetchone() or [0]
     return int(number)
+
+
+BOUNDS = "SELECT current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout')"
+
+
+@pytest.mark.django_db
+def test_waits_are_bounded_within_and_nowhere_else(settings: Any) -> None:
+    def bounds() -> Any:
+        with psycopg.connect(conninfo()) as made:
+            return made.execute(BOUNDS).fetchone()
+
+    assert bounds() == ("0", "0")
+    with waits_bounded(0.3):
+        assert bounds() == ("300ms", "1min")
+    assert bounds() == ("0", "0")
+
+
+@pytest.mark.django_db
+def test_what_the_url_of_the_database_says_of_waits_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**connection.settings_dict["OPTIONS"], "options": "-c lock_timeout=7s"}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    with waits_bounded(0.3), psycopg.connect(conninfo()) as made:
+        assert made.execute(BOUNDS).fetchone() == ("7s", "1min")
 
 
 @pytest.mark.django_db(transaction=True)
