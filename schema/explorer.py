@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from django.conf import settings
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -50,32 +51,49 @@ SUFFIXES = {"br": ".br", "gzip": ".gz"}
 # A file system may refuse a name of more than 255 bytes: ASCII, and room for `.br` and `.gz`.
 ASSET_PATH = re.compile(r"/assets/([\w-][\w.-]{0,199})\Z", re.ASCII)
 
-BUILDING = """<!doctype html>
+PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="refresh" content="2">
-<meta name="color-scheme" content="light dark">
+{head}<meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
-<title>Broadside explorer: being built</title>
-<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 20vh auto }</style>
+<title>Broadside explorer: {title}</title>
+<style>body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 20vh auto }}</style>
 </head>
 <body>
-<h1>The explorer is being built</h1>
-<p>This takes about half a minute, once. The page opens by itself when it is ready.
-The API answers already: POST operations to <code>/graphql/</code>.</p>
-<p>Still here after two minutes? <code>var/explorer-build.log</code> says what stopped the build.</p>
+<h1>The explorer is {title}</h1>
+{text}
 </body>
 </html>
 """
+BUILDING = PAGE.format(
+    head='<meta http-equiv="refresh" content="2">\n',
+    title="being built",
+    text="""<p>This takes about half a minute, once. The page opens by itself when it is ready.
+The API answers already: POST operations to <code>/graphql/</code>.</p>
+<p>Still here after two minutes? <code>var/explorer-build.log</code> says what stopped the build.</p>""",
+)
+# Where nothing but `make run` would build it.
+NOT_BUILT = PAGE.format(
+    head="",
+    title="not built",
+    text="""<p>Build it where Node 20.19 or later is, and put <code>explorer/dist</code> beside this server's code:</p>
+<pre>cd explorer &amp;&amp; npm ci --ignore-scripts &amp;&amp; npm run build</pre>
+<p>The server need not be started again. The API answers meanwhile: POST operations to <code>/graphql/</code>.</p>""",
+)
 
 
 def page(dist: Path) -> Response:
-    """The explorer's page; while `dist` holds no build, a 503 that reloads itself until it does."""
+    """The explorer's page; while `dist` holds no build, a 503.
+
+    In development that one reloads itself until the build is there; elsewhere it says how to make it.
+    """
     try:
         html = (dist / "index.html").read_bytes()
     except FileNotFoundError:
-        return HTMLResponse(BUILDING, status_code=503, headers={**PAGE_HEADERS, "Retry-After": "2"})
+        if settings.DEBUG:
+            return HTMLResponse(BUILDING, status_code=503, headers={**PAGE_HEADERS, "Retry-After": "2"})
+        return HTMLResponse(NOT_BUILT, status_code=503, headers=PAGE_HEADERS)
     return HTMLResponse(html, headers=PAGE_HEADERS)
 
 

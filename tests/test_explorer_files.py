@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -40,7 +41,8 @@ async def fetch(dist: Path, path: str, encodings: str = "identity", method: str 
         return Served(response.status_code, response.headers, body)
 
 
-def test_page_while_the_build_is_missing_says_so_and_reloads_itself(tmp_path: Path) -> None:
+def test_page_while_the_build_is_missing_says_so_and_reloads_itself(tmp_path: Path, settings: Any) -> None:
+    settings.DEBUG = True
     response = explorer.page(tmp_path)
 
     assert response.status_code == 503
@@ -48,6 +50,17 @@ def test_page_while_the_build_is_missing_says_so_and_reloads_itself(tmp_path: Pa
     assert response.headers["cache-control"] == "no-store"
     assert b'http-equiv="refresh"' in response.body
     assert b"being built" in response.body
+
+
+def test_page_of_a_deployment_without_a_build_says_how_to_make_it(tmp_path: Path, settings: Any) -> None:
+    settings.DEBUG = False
+    response = explorer.page(tmp_path)
+
+    assert response.status_code == 503
+    assert response.headers["cache-control"] == "no-store"
+    assert b"npm ci --ignore-scripts &amp;&amp; npm run build" in response.body
+    assert b"refresh" not in response.body
+    assert "retry-after" not in response.headers
     assert b"<script" not in response.body
 
 
