@@ -17,7 +17,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware  # noqa: E402
 from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
 from starlette.responses import RedirectResponse  # noqa: E402
 from starlette.staticfiles import StaticFiles  # noqa: E402
-from starlette.types import ASGIApp, Receive, Scope, Send  # noqa: E402
+from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 from starlette.websockets import WebSocketClose  # noqa: E402
 
 from apps.core import pool  # noqa: E402
@@ -42,16 +42,31 @@ HOSTS = [
 
 
 def guarded(application: ASGIApp) -> ASGIApp:
-    """`application` for known hosts, and over https where SECURE_SSL_REDIRECT is on: as Django does for its own."""
+    """`application` for known hosts, and over https where SECURE_SSL_REDIRECT is on: as Django does for its own.
+
+    So does SECURE_HSTS_SECONDS have browsers told, over https, to come by nothing else.
+    """
 
     async def over_https(scope: Scope, receive: Receive, send: Send) -> None:
-        if settings.SECURE_SSL_REDIRECT and _scheme(scope) != "https":
+        async def send_with_hsts(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"strict-transport-security", _hsts())]
+            await send(message)
+
+        is_https = _scheme(scope) == "https"
+        if settings.SECURE_SSL_REDIRECT and not is_https:
             # The only answer to a request that has already sent its secrets in clear: not again like this.
             redirect = RedirectResponse(URL(scope=scope).replace(scheme="https"), 308)
             return await redirect(scope, receive, send)
-        return await application(scope, receive, send)
+        return await application(scope, receive, send_with_hsts if is_https and settings.SECURE_HSTS_SECONDS else send)
 
     return TrustedHostMiddleware(over_https, HOSTS, www_redirect=False)
+
+
+def _hsts() -> bytes:
+    subdomains = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
+    preload = "; preload" if settings.SECURE_HSTS_PRELOAD else ""
+    return f"max-age={settings.SECURE_HSTS_SECONDS}{subdomains}{preload}".encode()
 
 
 def _scheme(scope: Scope) -> str:

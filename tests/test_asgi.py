@@ -75,6 +75,19 @@ async def test_plain_http_is_sent_to_https_where_that_is_asked_for(api: Api, set
         assert answer.status_code != 308
 
 
+@pytest.mark.parametrize("path", ["/graphql/", "/static/admin/css/base.css", "/graphql/explorer/"])
+async def test_browsers_are_told_to_come_by_https_where_that_is_asked_for(api: Api, settings: Any, path: str) -> None:
+    async def told(origin: str = "https://testserver") -> Any:
+        return (await api.client.get(f"{origin}{path}")).headers.get("strict-transport-security")
+
+    assert await told() is None
+    settings.SECURE_HSTS_SECONDS = 60
+    assert await told() == "max-age=60"
+    assert await told("http://testserver") is None
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = settings.SECURE_HSTS_PRELOAD = True
+    assert await told() == "max-age=60; includeSubDomains; preload"
+
+
 async def test_a_proxy_that_is_not_trusted_cannot_vouch_for_https(api: Api, settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     answer: httpx.Response = await api.client.get("/graphql/", headers={"X-Forwarded-Proto": "https"})

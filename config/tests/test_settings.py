@@ -207,3 +207,19 @@ def test_production_answers_to_its_own_hosts_only_and_over_https(project: Path) 
     hosts = {"ALLOWED_HOSTS": "api.example.com,.example.org"}
     answers = python(project, "-c", script, **PRODUCTION | hosts).stdout.splitlines()
     assert answers == ["200 404", "200 404", "200 404", "308 301", "400 400", "400 400"]
+
+
+def test_production_tells_browsers_of_its_own_host_alone_unless_told_otherwise(project: Path) -> None:
+    script = (
+        "import asyncio, httpx; from config.asgi import application\n"
+        "async def ask(path):\n"
+        "    transport = httpx.ASGITransport(application)\n"
+        "    async with httpx.AsyncClient(transport=transport, base_url='https://api.example.com') as client:\n"
+        "        return (await client.get(path)).headers['strict-transport-security']\n"
+        "for path in ('/graphql/', '/healthz'):\n"
+        "    print(asyncio.run(ask(path)))\n"
+    )
+    assert python(project, "-c", script, **PRODUCTION).stdout == "max-age=31536000\n" * 2
+    more = {"SECURE_HSTS_INCLUDE_SUBDOMAINS": "true", "SECURE_HSTS_PRELOAD": "true", "SECURE_HSTS_SECONDS": "60"}
+    expected = "max-age=60; includeSubDomains; preload\n" * 2
+    assert python(project, "-c", script, **PRODUCTION | more).stdout == expected
