@@ -79,6 +79,31 @@ async def test_a_batch_is_refused(api: Api) -> None:
     assert (answer.status, answer.codes) == (400, ["BAD_USER_INPUT"])
 
 
+STATUSES: list[tuple[int, int, dict[str, Any]]] = [
+    (200, 200, {"json": {"query": "{ __typename }"}}),
+    (200, 200, {"json": {"query": '{ node(id: "x") { id } __typename }'}}),
+    (200, 400, {"json": {"query": "{"}}),
+    (200, 400, {"json": {"query": "{ nothing }"}}),
+    (200, 400, {"json": {"query": "query($n: Int) { posts(first: $n) { nodes { id } } }", "variables": {"n": "x"}}}),
+    (400, 400, {"json": {"query": "{ __typename }", "operationName": "A"}}),
+    (400, 400, {"json": {}}),
+    (400, 400, {"content": b"{", "headers": JSON}),
+    (400, 400, {"content": b"{ __typename }"}),
+    (401, 401, {"json": {"query": "{ __typename }"}, "headers": {"Authorization": "Bearer x"}}),
+]
+
+
+@pytest.mark.parametrize(("status", "of_the_new_type", "request_"), STATUSES, ids=lambda value: str(value)[:60])
+async def test_the_status_is_the_one_that_the_documents_give(
+    http: httpx.AsyncClient, status: int, of_the_new_type: int, request_: dict[str, Any]
+) -> None:
+    for media_type, expected in (("application/json", status), (RESPONSE_JSON, of_the_new_type)):
+        headers = {**request_.get("headers", {}), "Accept": media_type}
+        response = await http.post("/graphql/", **{**request_, "headers": headers})
+        assert (response.status_code, response.headers["content-type"]) == (expected, media_type)
+        assert ("data" in response.json()) is (status == of_the_new_type == 200)
+
+
 # Requests that are none
 
 BAD_BODIES: dict[str, bytes] = {
