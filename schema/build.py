@@ -18,7 +18,7 @@ from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRul
 from strawberry.execution import optimized_is_awaitable
 from strawberry.types import ExecutionContext
 
-from schema.documents import Documents, Operation
+from schema.documents import MAX_ERRORS, Documents, Operation
 from schema.engine import BreadthFirstExecutor
 from schema.limits import LimitsRule
 from schema.scalars import CONFIG
@@ -46,6 +46,7 @@ class Schema(strawberry.Schema):
             raw_variable_values=variables,
             operation_name=operation.name,
             is_awaitable=cast("Any", optimized_is_awaitable),
+            max_coercion_errors=MAX_ERRORS,
         )
         if isinstance(executor, list):
             return ExecutionResult(None, executor)  # graphql-core has refused the variables

@@ -36,7 +36,8 @@ MAX_DOCUMENTS = 1_000
 MAX_BYTES = 800_000
 # Longer ones are rare, and would push all others out.
 MAX_BYTES_OF_ONE = 20_000
-# Each is told with its place in the text, which is looked for from the beginning.
+# Each is told with its place in the text, which is looked for from the beginning, and of a variable with its value,
+# of which graphql-core makes a copy each time.
 MAX_ERRORS = 20
 
 

@@ -170,8 +170,7 @@ async def test_a_long_list_of_wrong_values_is_bounded(api: Api) -> None:
     started = time.process_time()
     answer = await api("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[None] * 200_000)
     assert time.process_time() - started < 2 * FAST
-    assert set(answer.codes) == {INPUT}
-    assert len(answer.codes) <= ERRORS_MAX
+    assert answer.codes == [INPUT] * (MAX_ERRORS + 1)
 
 
 async def test_limits_leave_room_for_ordinary_documents(api: Api) -> None:
