@@ -202,8 +202,8 @@ class Execution:
     def _leaves(self, output: Leaf, values: Sequence[Any]) -> list[Any]:
         """All at once; one by one, with what is to be said of each, when something is wrong with any."""
         swift = output.swift.get(type(values[0])) if values else None
-        if swift is not None and len(set(map(type, values))) == 1:
-            return list(map(swift, values))
+        if swift is not None and len(set(map(type, values))) == 1 and (column := mapped(swift, values)) is not None:
+            return column
         column = mapped(output.coerce, values)
         if column is not None and NULLS.isdisjoint(map(type, column)):
             return column

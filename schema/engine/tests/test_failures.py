@@ -14,6 +14,7 @@ from schema.engine.tests.support import (
     Info,
     agreed,
     both,
+    each_of,
     failures,
     on_engine,
     run,
@@ -173,3 +174,10 @@ async def test_a_null_rises_to_the_next_position_that_may_be_null(
     assert result.data == {"rows": [{"value": good}, left, {"value": good}]}
     assert failures(result) == [(message, ["rows", 1, "value", *below])]
     assert [(error.locations or [])[0].column for error in result.errors or []] == [10]
+
+
+async def test_a_number_that_python_will_not_write_fails_alone() -> None:
+    """Of more than 4,300 digits. An id is written as text."""
+    schemas = both(with_rows(strawberry.ID | None, each_of(lambda number: 10**5_000 if number == 1 else number)))
+    result = await agreed(schemas, ROWS)
+    assert result.data == {"rows": [{"number": n, "value": None if n == 1 else str(n)} for n in range(3)]}
