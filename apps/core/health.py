@@ -15,6 +15,8 @@ logger = logging.getLogger("broadside.health")
 # Seconds. Load balancers give up soon after.
 PATIENCE = 2
 
+_asking: asyncio.Task[set[tuple[str, str]]] | None = None
+
 
 def live(request: HttpRequest) -> JsonResponse:
     """200 as long as the process answers; it asks nothing else, so that a database outage restarts nobody."""
@@ -24,11 +26,14 @@ def live(request: HttpRequest) -> JsonResponse:
 async def ready(request: HttpRequest) -> JsonResponse:
     """200 when the database answers within PATIENCE and is migrated, else 503 with the reason.
 
-    On a connection of its own: those of the pools may all be busy, which is no reason to send requests elsewhere.
+    On a connection of its own: those of the pools may all be busy, which is no reason to send requests elsewhere. All
+    who ask at the same time share it, and the answer.
     """
+    global _asking  # noqa: PLW0603  (one for the process, as its event loop is)
+    if _asking is None or _asking.done() or _asking.get_loop() is not asyncio.get_running_loop():
+        _asking = asyncio.ensure_future(_applied())
     try:
-        async with asyncio.timeout(PATIENCE):
-            applied = await _applied()
+        applied = await asyncio.shield(_asking)
     except (psycopg.Error, TimeoutError):
         logger.exception("The database does not answer.")
         return JsonResponse({"status": "no database"}, status=503)
@@ -38,8 +43,11 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
 
 async def _applied() -> set[tuple[str, str]]:
-    """App and name of each migration that the database has seen."""
-    async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
+    """App and name of each migration that the database has seen. Raises TimeoutError after PATIENCE."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection,
+    ):
         try:
             cursor = await connection.execute("SELECT app, name FROM django_migrations")
         except psycopg.errors.UndefinedTable:

@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -6,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from django.db import connection
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from apps.core import statements
 from apps.core.db import conninfo
@@ -62,6 +63,20 @@ def test_not_ready_when_nothing_answers(caplog: pytest.LogCaptureFixture, listen
             assert time.monotonic() - started < PATIENCE + 3
     [record] = [record for record in caplog.records if record.name == "broadside.health"]
     assert record.exc_info is not None
+
+
+@pytest.mark.django_db
+async def test_whoever_asks_often_takes_one_connection() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.setblocking(False)
+        with database_at(server.getsockname()[1]):
+            answers = await asyncio.gather(*(AsyncClient().get("/readyz") for _ in range(5)))
+        assert [answer.status_code for answer in answers] == [503] * 5
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 @contextmanager
