@@ -1,6 +1,5 @@
 """The GraphQL endpoint: from a request to an operation, and from its result to an answer."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
@@ -30,13 +29,12 @@ from schema.errors import (
     unexpected,
 )
 from schema.http import JSON, RESPONSE_JSON, Answer, Call
+from schema.patience import Patience
 
 logger = logging.getLogger("broadside.operation")
 
 # Bytes of a value that is no text (a moment, an id), with its quotes, colon and comma.
 PUNCTUATION = 60
-# Seconds after which it is worth while to look whether the client still waits.
-SOON = 0.05
 
 Identify = Callable[[MutableMapping[str, Any]], Awaitable[tuple[Any, int | None]]]
 
@@ -53,7 +51,6 @@ class GraphQLEndpoint:
         self._schema = schema
         self._identify = identify
         self._explorer_dist = explorer_dist
-        self._left_behind: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
@@ -82,7 +79,8 @@ class GraphQLEndpoint:
                 return explorer.page(self._explorer_dist)
             return _refusal(call, RequestErrorCode.BAD_USER_INPUT, "There is no page here.", 404)
         try:
-            return await self._run_in_time(call)
+            async with Patience(call), connection_scope():
+                return await self._run(call, await call.body())
         except RequestError as error:
             return _refusal(call, error.code, str(error))
         except ClientDisconnect:
@@ -92,32 +90,6 @@ class GraphQLEndpoint:
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets a coded answer)
             code = unexpected(error, "the request", call.request_id)
             return _refusal(call, code, MASKS[code])
-
-    async def _run_in_time(self, call: Call) -> Answer:
-        """What `_run` gives. Raises TimeoutError, and ClientDisconnect when the client goes before a query has ended.
-
-        Cancelling a query cancels its statement on the server. The thread of a write cannot be interrupted: the task
-        that is left behind gives its connection back when it ends.
-        """
-        deadline = asyncio.get_running_loop().time() + settings.GRAPHQL_TIMEOUT_SECONDS
-        async with asyncio.timeout_at(deadline):
-            body = await call.body()
-        task = asyncio.ensure_future(self._run_in_scope(call, body))
-        try:
-            await asyncio.wait({task}, timeout=min(SOON, settings.GRAPHQL_TIMEOUT_SECONDS))
-            if not task.done():
-                await _watch(call, task, deadline)
-            return task.result()
-        finally:
-            if task.cancel():
-                self._left_behind.add(task)
-                task.add_done_callback(self._left_behind.discard)
-            # The traceback of an exception holds this frame, and the task the exception: until the collector comes.
-            del task, body
-
-    async def _run_in_scope(self, call: Call, body: bytes) -> Answer:
-        async with connection_scope():
-            return await self._run(call, body)
 
     async def _run(self, call: Call, body: bytes) -> Answer:
         """The order in which a request is looked at: its token, its form, its document, its operation's cost."""
@@ -142,28 +114,6 @@ class GraphQLEndpoint:
         finally:
             context.close()
         return _answer(call, result, cost, operation.longest_key)
-
-
-async def _watch(call: Call, task: asyncio.Task[Answer], deadline: float) -> None:
-    """Return when `task` is done. What a write has begun is carried through, whether or not somebody waits."""
-    gone = asyncio.ensure_future(_disconnected(call.receive))
-    loop = asyncio.get_running_loop()
-    waiting: set[asyncio.Future[Any]] = {task, gone}
-    try:
-        while task in waiting:
-            left = deadline - loop.time()
-            done, waiting = await asyncio.wait(waiting, timeout=max(left, 0), return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                raise TimeoutError
-            if task in waiting and not call.writes:
-                raise ClientDisconnect
-    finally:
-        gone.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _answer(call: Call, result: ExecutionResult, cost: int, longest_key: int) -> Answer:

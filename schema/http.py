@@ -66,6 +66,8 @@ class Call:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.operation = "unnamed"
         self.code = "OK"
+        # Whether the body has come.
+        self.is_read = False
         # Whether it has begun to change something.
         self.writes = False
 
@@ -97,6 +99,7 @@ class Call:
             more = message.get("more_body", False)
             if len(body) > settings.GRAPHQL_MAX_BODY_BYTES:
                 raise bad_input(f"The request's body has more than {settings.GRAPHQL_MAX_BODY_BYTES:,} bytes.")
+        self.is_read = True
         return body
 
     def sent(self, body: bytes) -> Sent:

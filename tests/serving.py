@@ -58,7 +58,8 @@ class Exchange:
             "client": ("192.0.2.1", 1),
             "headers": headers,
         }
-        self.task = asyncio.ensure_future(application(scope, self._receive, self._send))  # type: ignore[arg-type]
+        exchange = application(scope, self._receive, self._send)  # type: ignore[arg-type]
+        self.task = asyncio.create_task(exchange, name="Exchange")
 
     async def leave(self) -> None:
         """Hang up; return as soon as the application has heard of it."""
@@ -83,5 +84,6 @@ class Exchange:
 
 
 def operations_at_work() -> int:
-    """How many operations are being executed, whether or not somebody waits for them."""
-    return sum("_run_in_scope" in repr(task) for task in asyncio.all_tasks())
+    """How many operations are being executed or cleared away, whether or not somebody waits for them."""
+    ours = ("Exchange", "ReadPool._interrupt", "SyncToAsync.__call__")
+    return sum(any(name in repr(task) for name in ours) for task in asyncio.all_tasks())

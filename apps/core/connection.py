@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection, abc, generators
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready
 
@@ -66,7 +65,7 @@ class Query:
 class ReadConnection(AsyncConnection[tuple[Any, ...]]):
     """A connection that sends prepared statements without a cursor, which would take as long as PostgreSQL does.
 
-    Whoever holds it has it alone. Cancelling `fetch` cancels the statement on the server.
+    Whoever holds it has it alone. After `fetch` was cancelled, the statement still runs: `interrupt` stops it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -117,23 +116,14 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         if len(self._prepared_names) >= MAX_PREPARED:
             _, oldest = self._prepared_names.popitem(last=False)
             self.pgconn.send_query(b"DEALLOCATE " + oldest)
-            await self._done()
+            await self._result(ExecStatus.COMMAND_OK)
+        # No name is used twice: one whose making was interrupted may be there, or not.
         self._prepared_so_far += 1
         name = b"read_%d" % self._prepared_so_far
         self.pgconn.send_prepare(name, *known)
-        await self._done()
+        await self._result(ExecStatus.COMMAND_OK)
         self._prepared_names[known] = name
         return name
-
-    async def _done(self) -> None:
-        """Wait for a command. When it is interrupted, nobody knows what holds on this connection: it is closed."""
-        try:
-            await self._result(ExecStatus.COMMAND_OK)
-        except psycopg.Error:
-            raise  # it was refused, and has changed nothing
-        except BaseException:
-            await self.close()
-            raise
 
     async def close(self) -> None:
         """Close it, also in the middle of a statement. What was prepared on it is gone."""
@@ -148,7 +138,7 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         return result
 
     async def _results(self) -> list[PGresult]:
-        """What the server answers. When the wait for it is cancelled, so is the statement."""
+        """What the server answers."""
         if self.pgconn.flush():
             # The socket does not take all of it at once. That is rare, and psycopg knows how to go on.
             return await self.wait(generators.execute(self.pgconn))
@@ -163,19 +153,16 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         except StopIteration as done:
             results: list[PGresult] = done.value
             return results
-        except asyncio.CancelledError:
-            await self._interrupt(answer)
-            raise
 
-    async def _interrupt(self, answer: Generator[Any, Any, list[PGresult]]) -> None:
-        """Have the server stop, and hear that it did. Otherwise, or when told to stop once more, close."""
+    async def interrupt(self) -> None:
+        """Stop the statement that runs, if one does, and hear that it has stopped; close, if that takes too long."""
+        if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+            return
         try:
             await self.cancel_safe(timeout=CANCEL_SECONDS)
-            await self.wait(answer, timeout=CANCEL_SECONDS)
-        except BaseException as error:
+            await self.wait(generators.fetch_many(self.pgconn), timeout=CANCEL_SECONDS)
+        except psycopg.Error:
             await self.close()
-            if not isinstance(error, Exception):
-                raise
 
 
 def _array(keys: Sequence[Any], transformer: abc.Transformer) -> Any:

@@ -54,15 +54,15 @@ class connection_scope:  # noqa: N801  (used like a function; asynccontextmanage
         _own_thread.set(self._thread)
         await self._context.__aenter__()  # type: ignore[no-untyped-call]  # asgiref types no more than its functions
 
-    async def __aexit__(self, *error: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
-            if self._thread.is_used:
+            if self._thread.is_used and kind is not asyncio.CancelledError:
                 await sync_to_async(close_old_connections)()
                 self._thread.is_used = False
         finally:
-            await self._context.__aexit__(*error)  # type: ignore[no-untyped-call]
+            await self._context.__aexit__(kind, *error)  # type: ignore[no-untyped-call]
             if self._thread.is_used:
-                # Whoever waited for it was told to stop: it goes on, gives its connection back, and ends.
+                # Nobody waits for it any more: it goes on, gives its connection back, and ends.
                 self._thread.submit(close_old_connections)
                 self._thread.shutdown(wait=False)
             elif len(_idle) < IDLE_THREADS:
@@ -71,8 +71,26 @@ class connection_scope:  # noqa: N801  (used like a function; asynccontextmanage
                 self._thread.shutdown(wait=False)
 
 
+_at_work: set[asyncio.Task[Any]] = set()
+
+
+async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What the sync `work` gives, done in the scope's thread. Whoever is told to stop meanwhile stops at once.
+
+    The thread cannot be interrupted: it carries through what it has begun.
+    """
+    task = asyncio.ensure_future(sync_to_async(work)(*args, **kwargs))
+    _at_work.add(task)
+    task.add_done_callback(_at_work.discard)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        # Its exception's traceback holds this frame.
+        del task
+
+
 async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What the sync `work` gives, done in the scope's thread. Its connection is back in the pool by then.
+    """`in_thread` for all that a scope does in its thread. Its connection is back in the pool by then.
 
     The end of the scope need not send for it, which would take another way to the thread and back.
     """
@@ -85,7 +103,7 @@ async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
 
     thread = _own_thread.get()
     try:
-        return await sync_to_async(work_and_give_back)()
+        return await in_thread(work_and_give_back)
     except asyncio.CancelledError:
         thread = None  # it is still at work
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -67,12 +67,30 @@ class ReadPool:
         """Let psycopg see what is left of it: a broken one is replaced."""
         await self._put(connection)
 
+    def leave(self, connection: ReadConnection) -> None:
+        """Have the statement that runs on it stopped. Whoever was told to stop need not wait until it is."""
+        self._carried_through(self._interrupt(connection))
+
+    async def close(self) -> None:
+        """Give back those at hand, and wait for those that are on their way."""
+        await self.give_all_back()
+        await asyncio.gather(*self._returning)
+
+    async def _interrupt(self, connection: ReadConnection) -> None:
+        try:
+            await connection.interrupt()
+        finally:
+            await self._pool.putconn(connection)
+
     async def _put(self, connection: ReadConnection) -> None:
-        """Carried through, though whoever gives it back be told to stop meanwhile: it would be nobody's."""
-        task = asyncio.ensure_future(self._pool.putconn(connection))
+        await asyncio.shield(self._carried_through(self._pool.putconn(connection)))
+
+    def _carried_through(self, returning: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Though whoever gives it back be told to stop meanwhile: the connection would be nobody's."""
+        task = asyncio.ensure_future(returning)
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
-        await asyncio.shield(task)
+        return task
 
     async def give_all_back(self) -> None:
         self._since = monotonic()
@@ -125,14 +143,15 @@ async def opened() -> AsyncIterator[None]:
         finally:
             _pool = None
             # Those that are still out go back to a pool that is closed by then, which closes them.
-            await pool.give_all_back()
+            await pool.close()
 
 
 async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = None) -> list[tuple[Any, ...]]:
     """The rows of one reading statement. What a dead connection did not answer is sent once more, on a checked one.
 
-    When its task is cancelled, the statement is cancelled on the server. Raises django.db.OperationalError when no
-    connection is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone or stops the statement.
+    When its task is cancelled, it ends at once, and the statement is stopped on the server. Raises
+    django.db.OperationalError when no connection is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone
+    or stops the statement.
     """
     try:
         try:
@@ -162,6 +181,9 @@ async def _fetch_once(query: Query, keys: Sequence[Any], viewer: int | None) -> 
     connection = await pool.take()
     try:
         rows = await connection.fetch(query, keys, viewer)
+    except asyncio.CancelledError:
+        pool.leave(connection)
+        raise
     except BaseException:
         await pool.discard(connection)
         raise

@@ -18,7 +18,6 @@ from operator import itemgetter
 from types import FunctionType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import BigIntegerField, Expression, Field, ForeignKey, Lookup, Model, QuerySet
@@ -28,6 +27,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from apps.core import pool
 from apps.core.connection import KEYS as _KEYS
 from apps.core.connection import VIEWER, Query
+from apps.core.db import in_thread
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class Statement(Generic[T]):
         if pool.is_open() and not _on_djangos_connection.get():
             rows = await pool.fetch(self._query, keys, viewer)
             return list(map(self._make, rows))
-        return await sync_to_async(self.fetch_in_transaction)(keys, viewer)
+        return await in_thread(self.fetch_in_transaction, keys, viewer)
 
     def fetch_in_transaction(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
         """The same on Django's connection of this thread, for what sees, or locks, what its transaction does."""

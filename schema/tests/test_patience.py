@@ -1,0 +1,131 @@
+"""Who waits how long: the client for its answer, and the server for its client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect
+
+from schema.http import Call
+from schema.patience import SOON, Patience
+
+SCOPE: dict[str, Any] = {"method": "POST", "request_id": "x", "headers": [], "query_string": b""}
+
+
+class Client:
+    """Sends what it is told to, when it is told to."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.call = Call(SCOPE, self._messages.get)
+
+    def send(self, body: bytes = b"{}") -> None:
+        self._messages.put_nowait({"type": "http.request", "body": body})
+
+    def leave(self) -> None:
+        self._messages.put_nowait({"type": "http.disconnect"})
+
+
+@pytest.fixture
+async def client(settings: Any) -> AsyncIterator[Client]:
+    settings.GRAPHQL_TIMEOUT_SECONDS = 10.0
+    yield Client()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def read_and_wait(call: Call, then: Callable[[], None] = lambda: None) -> None:
+    """A request whose answer never comes; `then` happens when its body has."""
+    async with Patience(call):
+        assert await call.body() == b"{}"
+        then()
+        await forever()
+
+
+async def test_time_is_over(client: Client, settings: Any) -> None:
+    settings.GRAPHQL_TIMEOUT_SECONDS = 2 * SOON
+    client.send()
+    with pytest.raises(TimeoutError):
+        await read_and_wait(client.call)
+
+
+async def test_time_is_over_before_the_body_has_come(client: Client, settings: Any) -> None:
+    settings.GRAPHQL_TIMEOUT_SECONDS = 3 * SOON
+    with pytest.raises(TimeoutError):
+        async with Patience(client.call):
+            await client.call.body()
+
+
+async def test_a_client_that_leaves_is_noticed(client: Client) -> None:
+    client.send()
+    client.leave()
+    with pytest.raises(ClientDisconnect):
+        await read_and_wait(client.call)
+
+
+async def test_a_client_whose_body_was_late_is_noticed_when_it_leaves(client: Client) -> None:
+    loop = asyncio.get_running_loop()
+    loop.call_later(3 * SOON, client.send)
+    with pytest.raises(ClientDisconnect):
+        await read_and_wait(client.call, client.leave)
+
+
+async def test_what_a_client_sends_beside_its_request_ends_nothing(client: Client) -> None:
+    client.send()
+    client.send(b"more")
+    client.leave()
+    with pytest.raises(ClientDisconnect):
+        await read_and_wait(client.call)
+
+
+async def test_a_write_is_carried_through(client: Client, settings: Any) -> None:
+    """Whoever has left; but not for longer than there is time."""
+    settings.GRAPHQL_TIMEOUT_SECONDS = 4 * SOON
+    client.send()
+    client.leave()
+    client.call.writes = True
+    with pytest.raises(TimeoutError):
+        await read_and_wait(client.call)
+
+
+async def test_what_ends_in_time_is_left_alone(client: Client) -> None:
+    client.send()
+    async with Patience(client.call):
+        body = await client.call.body()
+    assert body == b"{}"
+
+
+async def test_an_error_of_its_own_stays_what_it_is(client: Client) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with Patience(client.call):
+            raise ZeroDivisionError
+
+
+async def test_a_server_that_stops_is_obeyed(client: Client) -> None:
+    started = asyncio.Event()
+    client.send()
+    task = asyncio.ensure_future(read_and_wait(client.call, started.set))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_server_that_stops_is_obeyed_though_time_is_over(client: Client, settings: Any) -> None:
+    """Both in one turn of the event loop: the server must not take its own cancellation for the other one."""
+    settings.GRAPHQL_TIMEOUT_SECONDS = SOON
+
+    async def request() -> None:
+        patience = Patience(client.call)
+        async with patience:
+            asyncio.get_running_loop().call_at(patience._deadline, task.cancel)
+            await forever()
+
+    task = asyncio.ensure_future(request())
+    with pytest.raises(asyncio.CancelledError):
+        await task
