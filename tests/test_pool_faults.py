@@ -143,6 +143,24 @@ async def test_backends_that_end_between_requests_are_replaced(api: Api, make: M
             assert await codes_at_once(api, POSTS, 20) == {"OK"}
 
 
+async def test_the_first_write_after_all_idle_backends_have_ended_is_done(
+    api: Api, make: Make, server: Backends
+) -> None:
+    """As after a restart of PostgreSQL: one that has many connections of which none is alive."""
+    post = await make.post()
+    author = await api.as_(post.author)
+    async with serving():
+        async with server.locked("posts_post"):
+            writes = [Exchange(MUTATION, author.token, id=gid(post)) for _ in range(8)]
+            await until_waiting(server, len(writes))
+        await asyncio.gather(*(write.task for write in writes))
+        assert await server.terminate() >= len(writes)
+        started = time.monotonic()
+        answer = await author(MUTATION, id=gid(post))
+        assert time.monotonic() - started < LITTLE
+        assert answer.data["archivePost"]["post"] == {"status": "ARCHIVED"}
+
+
 async def test_backends_that_end_during_requests_are_replaced_once(api: Api, make: Make, server: Backends) -> None:
     await make.post()
     async with serving():

@@ -1,5 +1,6 @@
 """The broker that needs no server of its own, and how a service hands work to the worker."""
 
+from time import monotonic
 from typing import Any
 
 from django.db import transaction
@@ -9,6 +10,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from apps.core.db import conninfo
+from apps.core.postgresql.liveness import first_alive
 
 
 class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships no types
@@ -29,13 +31,18 @@ class _PoolOpenedByUse(ConnectionPool[Connection[Any]]):
             min_size=0,
             max_size=16,
             open=False,
-            check=ConnectionPool.check_connection,
             reconnect_timeout=5,  # the same reason as in config/settings/base.py
         )
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        """One that the server has not ended meanwhile. Raises PoolTimeout when there is none within `timeout`."""
         self.open()
-        return super().getconn(timeout)
+        deadline = monotonic() + (self.timeout if timeout is None else timeout)
+
+        def another() -> Connection[Any]:
+            return super(_PoolOpenedByUse, self).getconn(deadline - monotonic())
+
+        return first_alive(another(), another, self.putconn)
 
 
 def _task_conninfo() -> str:

@@ -7,7 +7,12 @@ from django.db import connections
 
 from config.checks import check_connections
 
-POOLED: dict[str, Any] = {"OPTIONS": {"pool": {"min_size": 1}}, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+POOLED: dict[str, Any] = {
+    "ENGINE": "apps.core.postgresql",
+    "OPTIONS": {"pool": {"min_size": 1}},
+    "CONN_MAX_AGE": 0,
+    "CONN_HEALTH_CHECKS": False,
+}
 
 
 def ids(messages: Any) -> list[str | None]:
@@ -22,7 +27,8 @@ def ids(messages: Any) -> list[str | None]:
         ({"CONN_MAX_AGE": None}, ["broadside.E001"]),
         ({"ATOMIC_REQUESTS": True}, ["broadside.E002"]),
         ({"OPTIONS": {}}, ["broadside.E003"]),
-        ({"CONN_HEALTH_CHECKS": False}, ["broadside.E003"]),
+        ({"ENGINE": "django.db.backends.postgresql"}, ["broadside.E003"]),
+        ({"CONN_HEALTH_CHECKS": True}, ["broadside.E004"]),
         (
             {"CONN_MAX_AGE": 1, "ATOMIC_REQUESTS": True, "OPTIONS": {}},
             ["broadside.E001", "broadside.E002", "broadside.E003"],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.settings.base import broker, database
+from config.settings.base import KEEPALIVES, broker, database
 from tests.project import clean_environment, copy_project
 
 PRODUCTION = {
@@ -163,7 +163,7 @@ def test_an_unknown_broker_is_refused(url: str) -> None:
         broker(url)
 
 
-def test_the_database_has_a_pool_that_checks_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_database_has_a_pool_whose_connections_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://u:p@host:5433/name?sslmode=require")
     monkeypatch.setenv("DATABASE_POOL_MAX", "7")
     made = database()
@@ -174,9 +174,16 @@ def test_the_database_has_a_pool_that_checks_its_connections(monkeypatch: pytest
         "host",
         5433,
     )
-    assert (made["CONN_MAX_AGE"], made["CONN_HEALTH_CHECKS"]) == (0, True)
+    assert (made["CONN_MAX_AGE"], made["CONN_HEALTH_CHECKS"]) == (0, False)
+    assert made["ENGINE"] == "apps.core.postgresql"
     pool = {"min_size": 1, "max_size": 7, "timeout": 10, "reconnect_timeout": 5}
-    assert made["OPTIONS"] == {"sslmode": "require", "pool": pool}
+    assert made["OPTIONS"] == {"sslmode": "require", "pool": pool, **KEEPALIVES}
+
+
+def test_a_database_url_may_say_when_a_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://host/name?tcp_user_timeout=5000&connect_timeout=3")
+    changed = {"tcp_user_timeout": 5_000, "connect_timeout": 3}
+    assert {name: database()["OPTIONS"][name] for name in KEEPALIVES} == KEEPALIVES | changed
 
 
 @pytest.mark.parametrize("url", ["", "foo", "sqlite:///x", "mysql://u:hush@host/name", "postgres://u:hush@host:x/name"])
