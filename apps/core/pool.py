@@ -97,10 +97,14 @@ class ReadPool:
         connections, self._at_hand = self._at_hand, []
         await asyncio.gather(*(self._put(connection) for connection in connections))
 
-    async def check(self) -> None:
-        """Replace those that the server has closed."""
+    async def replace_all(self) -> None:
+        """Have new connections for all, after one has failed: what ended that one has ended more.
+
+        Waits for none of them. psycopg's `check()` asks each, which takes for ever where the network stands still,
+        and it goes on when it is told to stop. Whoever has one goes on with it.
+        """
         await self.give_all_back()
-        await self._pool.check()
+        await self._pool.drain()
 
 
 _pool: ReadPool | None = None
@@ -147,7 +151,7 @@ async def opened() -> AsyncIterator[None]:
 
 
 async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = None) -> list[tuple[Any, ...]]:
-    """The rows of one reading statement. What a dead connection did not answer is sent once more, on a checked one.
+    """The rows of one reading statement. What a dead connection did not answer is sent once more, on a new one.
 
     When its task is cancelled, it ends at once, and the statement is stopped on the server. Raises
     django.db.OperationalError when no connection is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone
@@ -159,7 +163,7 @@ async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = Non
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if not _lost(error) or _pool is None:
                 raise
-            await _pool.check()
+            await _pool.replace_all()
         return await _fetch_once(query, keys, viewer)
     except psycopg.OperationalError as error:
         raise OperationalError(str(error)) from error

@@ -1,7 +1,10 @@
 """Reads on the pool of asynchronous connections, and on Django's own: the same rows from both."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,10 +21,13 @@ from apps.core.statements import tally
 from apps.posts.models import Post, Tag
 from apps.users.models import Session, User
 from tests.backends import backends, until
+from tests.proxy import network
 from tests.world import make_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# Seconds that something may take beyond what it waits for. No test of speed: machines are busy.
+LITTLE = 5.0
 MODELS = [User, Session, Post, Tag, Comment]
 
 
@@ -282,6 +288,34 @@ async def test_a_connection_that_the_server_found_idle_for_too_long_is_replaced(
     assert await sql("SELECT 4") == [(4,)]
 
 
+async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> None:
+    """One is dead, and no word comes from the others: a read that is told to stop then stops."""
+    async with network(tmp_path) as between, AsyncExitStack() as stack:
+        with between.used():
+            await stack.enter_async_context(pool.opened())
+        assert pool._pool is not None
+        lent = [await pool._pool.take() for _ in range(4)]
+        for each in lent:
+            await pool._pool.give_back(each)
+        # The one that is lent next.
+        await sync_to_async(end_connection)(lent[-1].info.backend_pid)
+
+        async def is_told() -> bool:
+            return bool(select.select([lent[-1]], [], [], 0)[0])
+
+        await until(is_told)
+        between.stand_still()
+        read = asyncio.ensure_future(sql("SELECT 1"))
+        try:
+            assert await asyncio.wait([read], timeout=0.3) == (set(), {read})
+            read.cancel()
+            await asyncio.wait([read], timeout=LITTLE)
+            assert read.cancelled()
+        finally:
+            between.go_on()
+        assert await asyncio.gather(*(sql("SELECT 1, pg_sleep(0.1)::text") for _ in range(20))) == [[(1, "")]] * 20
+
+
 async def test_a_column_may_be_changed_while_the_server_runs(one_connection: None) -> None:
     """A migration that widens it is released before the servers are, and they go on."""
     await sync_to_async(make_world)(2)
@@ -297,6 +331,11 @@ async def test_a_column_may_be_changed_while_the_server_runs(one_connection: Non
 def alter(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+def end_connection(pid: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
 
 
 def end_other_connections(last_statement: str = "%") -> None:
