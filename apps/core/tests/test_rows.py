@@ -12,8 +12,24 @@ import orjson
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, connections
-from django.db.models import BooleanField, CharField, DateTimeField, Field, GenericIPAddressField, Model, TextField
-from django.db.models.functions import Now, TruncDate
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    Count,
+    DateTimeField,
+    Exists,
+    F,
+    Field,
+    GenericIPAddressField,
+    Model,
+    OuterRef,
+    Q,
+    TextField,
+    When,
+)
+from django.db.models.functions import Coalesce, Now, TruncDate
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -259,6 +275,78 @@ async def test_one_statement_serves_all_viewers_of_a_kind(make: Make, on_the_poo
     assert len({id(drafts.statement(viewer)) for viewer in (ann, staff, None)}) == 3
 
 
+RULES: dict[str, Callable[[Any], Any]] = {
+    "equal": lambda viewer: Post.objects.filter(author_id=viewer.pk),
+    "related": lambda viewer: Post.objects.filter(author=viewer.pk),
+    "through a relation": lambda viewer: Post.objects.filter(author__pk=viewer.pk),
+    "other than": lambda viewer: Post.objects.exclude(author_id=viewer.pk),
+    "less": lambda viewer: Post.objects.filter(author_id__lt=viewer.pk),
+    "within": lambda viewer: Post.objects.filter(author__pk__range=(viewer.pk, viewer.pk)),
+    "in a list": lambda viewer: Post.objects.filter(author_id__in=[viewer.pk, 5]),
+    "in a tuple": lambda viewer: Post.objects.filter(author__in=(0, viewer.pk)),
+    "in a list of nobody else": lambda viewer: Post.objects.filter(author_id__in=[viewer.pk]),
+    "in a list of users": lambda viewer: Post.objects.filter(author__in=[User(pk=5), viewer.pk]),
+    "in a list of keys": lambda viewer: Post.objects.filter(author__in=User.objects.filter(pk__in=[viewer.pk, 5])),
+    "in a list, through a relation": lambda viewer: Post.objects.filter(author__pk__in=[viewer.pk, 5]),
+    "in a list of related": lambda viewer: User.objects.filter(posts__author__in=[viewer.pk, 5]),
+    "of another list": lambda viewer: Post.objects.exclude(author_id__in=[viewer.pk, 5]),
+    "any of": lambda viewer: Post.objects.filter(Q(author_id=viewer.pk) | Q(author_id=viewer.pk, title="x") | Q(pk=0)),
+    "none of": lambda viewer: Post.objects.filter(~Q(author_id=viewer.pk) & Q(author_id__isnull=False)),
+    "one of": lambda viewer: Post.objects.filter(Q(author_id=viewer.pk) ^ Q(pk=0)),
+    "a condition": lambda viewer: Post.objects.annotate(own=Q(author_id=viewer.pk)).filter(own=True),
+    "a case": lambda viewer: Post.objects.annotate(own=Case(When(author_id=viewer.pk, then=1), default=2)).filter(
+        own=1
+    ),
+    "a case of Q": lambda viewer: Post.objects.filter(Case(When(Q(author_id=viewer.pk), then=True), default=False)),
+    "the key itself": lambda viewer: Post.objects.annotate(me=Case(When(pk=0, then=0), default=viewer.pk)).filter(
+        author_id=F("me")
+    ),
+    "an order": lambda viewer: Post.objects.order_by(Case(When(author_id=viewer.pk, then=0), default=1), "pk"),
+    "there is one": lambda viewer: Post.objects.filter(
+        Exists(User.objects.filter(pk=viewer.pk, posts__pk=OuterRef("pk")))
+    ),
+    "F": lambda viewer: Post.objects.alias(distance=F("author_id") - viewer.pk).filter(distance=0),
+    "F on the left": lambda viewer: Post.objects.filter(Exact(F("author_id"), viewer.pk)),
+    "a function": lambda viewer: Post.objects.filter(author_id=Coalesce(viewer.pk, 0)),
+    "a count": lambda viewer: User.objects.annotate(
+        own=Case(When(pk=viewer.pk, then=1), default=2), n=Count("posts")
+    ).filter(own=1, n=1),
+    "a filtered count": lambda viewer: User.objects.annotate(n=Count("posts", Q(posts__author_id=viewer.pk))).filter(
+        n=1
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+async def test_a_rule_gives_each_viewer_what_django_would(opened: None, make: Make, rule: Callable[[Any], Any]) -> None:
+    """From one statement, on the pool and on Django's connection, whoever comes first."""
+    statements: Statements[Any] = Statements()
+    ann, bob = [(await make.post()).author for _ in range(2)]
+    compilations: list[Any] = []
+
+    def compile(anyone: User | None) -> Statement[Any]:
+        compilations.append(anyone)
+        return compiled(rule(anyone))
+
+    expected = {viewer.pk: [row.pk async for row in rule(viewer)] for viewer in (ann, bob)}
+    assert expected[ann.pk] != expected[bob.pk]
+    for context in (nullcontext, on_djangos_connection):
+        for viewer in (ann, bob, ann):
+            with context():
+                rows = await statements.of(viewer, "rule", compile).fetch((), viewer.pk)
+            assert [row.pk for row in rows] == expected[viewer.pk]
+    assert len(compilations) == 1
+
+
+async def test_the_key_of_a_viewer_is_a_number_where_it_is_read(opened: None, make: Make) -> None:
+    user = await make.user()
+    statement = compiled(User.objects.filter(pk=user.pk).annotate(me=AnyViewer(False, False).pk))
+    [on_the_pool] = await statement.fetch((), 7)
+    with on_djangos_connection():
+        [on_djangos] = await statement.fetch((), 7)
+    assert on_the_pool.me == on_djangos.me == 7
+
+
 async def test_viewers_with_other_rights_have_statements_of_their_own(make: Make) -> None:
     drafts = Drafts()
     rights = [(staff, superuser) for staff in (False, True) for superuser in (False, True)]
@@ -335,7 +423,19 @@ def test_a_statement_that_holds_moments_in_a_list_is_not_kept() -> None:
     [
         lambda viewer: Post.objects.all() if viewer.pk == 1 else Post.objects.none(),
         lambda viewer: Post.objects.none() if viewer.pk != 1 else Post.objects.all(),
+        lambda viewer: Post.objects.all() if viewer.pk == 1.0 or viewer.pk == "1" else Post.objects.none(),
+        lambda viewer: Post.objects.all() if 1 == viewer.pk else Post.objects.none(),  # noqa: SIM300
+        lambda viewer: Post.objects.all() if viewer.pk == viewer.pk else Post.objects.none(),
         lambda viewer: Post.objects.all() if viewer.pk in {1, 2} else Post.objects.none(),
+        lambda viewer: Post.objects.all() if viewer.pk in [1, 2] else Post.objects.none(),
+        lambda viewer: Post.objects.all() if 1 in viewer.pk else Post.objects.none(),
+        lambda viewer: Post.objects.all() if viewer.pk else Post.objects.none(),
+        lambda viewer: Post.objects.all() if viewer.pk > 1 else Post.objects.none(),
+        lambda viewer: Post.objects.filter(author_id={1: 2}.get(viewer.pk, 3)),
+        lambda viewer: Post.objects.filter(author_id__in={viewer.pk, 5}),
+        lambda viewer: Post.objects.filter(title=str(viewer.pk)),
+        lambda viewer: Post.objects.filter(version=int(viewer.pk)),
+        lambda viewer: Post.objects.filter(author_id=viewer.pk + 1),
         lambda viewer: Post.objects.filter(slug=f"of-{viewer.pk}"),
     ],
 )
