@@ -22,6 +22,9 @@ from apps.core.statements import count
 
 # How long connections stay at hand before psycopg's pool gets to see them.
 AT_HAND_SECONDS = 60
+# How often the server looks whether anybody still waits for what it does. Now and then a request to cancel arrives
+# before the statement that it is for, and is lost; the connection is closed then, which by itself stops nothing.
+STILL_THERE_MS = 1_000
 
 
 class ReadPool:
@@ -137,7 +140,8 @@ async def opened() -> AsyncIterator[None]:
         kwargs={
             "autocommit": True,
             "context": _adapters(),
-            "options": f"{given} -c timezone=UTC -c statement_timeout={timeout_ms}",
+            "options": f"{given} -c timezone=UTC -c statement_timeout={timeout_ms} "
+            f"-c client_connection_check_interval={STILL_THERE_MS}",
         },
         open=False,
     ) as psycopgs:
@@ -153,9 +157,9 @@ async def opened() -> AsyncIterator[None]:
 async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = None) -> list[tuple[Any, ...]]:
     """The rows of one reading statement. What a dead connection did not answer is sent once more, on a new one.
 
-    When its task is cancelled, it ends at once, and the statement is stopped on the server. Raises
-    django.db.OperationalError when no connection is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone
-    or stops the statement.
+    When its task is cancelled, it ends at once, and the statement is stopped on the server; or, should the request to
+    do so be lost, it ends with its connection, six seconds later. Raises django.db.OperationalError when no connection
+    is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone or stops the statement.
     """
     try:
         try:

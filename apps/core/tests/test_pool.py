@@ -127,6 +127,19 @@ async def test_a_cancelled_read_is_cancelled_on_the_server(opened: None) -> None
     await until_running(statement, running=False)
 
 
+async def test_a_statement_ends_soon_after_its_connection(opened: None) -> None:
+    """Though no request to cancel it has reached the server."""
+    assert pool._pool is not None
+    connection = await pool._pool.take()
+    statement = "SELECT pg_sleep(597)"
+    connection.pgconn.send_query(statement.encode())
+    assert connection.pgconn.flush() == 0
+    await until_running(statement)
+    connection.pgconn.finish()
+    await pool._pool.discard(connection)
+    await until_running(statement, running=False)
+
+
 async def test_a_read_that_runs_away_is_stopped(settings: Any) -> None:
     settings.GRAPHQL_TIMEOUT_SECONDS = 0.1
     async with pool.opened():
