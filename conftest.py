@@ -8,11 +8,14 @@ from typing import Any
 import asgiref.sync
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 
+from apps.core import pool
 from config import embedded_postgres
 from tests.api import Api
+from tests.backends import Backends, backends
 from tests.live import live_server
 from tests.make import Make
 
@@ -63,6 +66,27 @@ def async_tests_share_the_transaction(
     yield
     executor.submit(connections.__delitem__, "default").result()
     connection.dec_thread_sharing()
+
+
+@pytest.fixture
+async def nothing_stays_connected() -> AsyncIterator[None]:
+    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped."""
+    yield
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.fixture
+async def read_pool() -> AsyncIterator[None]:
+    """Reads run on their pool, as in a server."""
+    async with pool.opened():
+        yield
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Backends]:
+    """PostgreSQL, seen from beside the application."""
+    async with backends() as server:
+        yield server
 
 
 @pytest.fixture

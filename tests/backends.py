@@ -52,6 +52,22 @@ class Backends:
     async def is_running(self, pid: int) -> bool:
         return any(row[0] == pid for row in await self._others("true"))
 
+    async def until_waiting(self, number: int = 1) -> None:
+        """Return as soon as `number` statements wait for a lock."""
+
+        async def are_waiting() -> bool:
+            return len(await self.waiting()) == number
+
+        await until(are_waiting)
+
+    async def until_idle(self, seconds: float = 10) -> None:
+        """Return as soon as no statement runs; fail when one still does after `seconds`."""
+
+        async def is_idle() -> bool:
+            return not await self.active()
+
+        await until(is_idle, seconds)
+
     @asynccontextmanager
     async def locked(self, table: str) -> AsyncIterator[None]:
         """Nobody else can so much as read `table` within."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 
@@ -20,7 +19,7 @@ from apps.core import pool
 from apps.posts.models import PostStatus
 from config.embedded_postgres import running
 from tests.api import Api
-from tests.backends import Backends, backends, until
+from tests.backends import Backends, until
 from tests.make import Make, gid
 from tests.proxy import network
 from tests.serving import Exchange, operations_at_work, serving
@@ -34,23 +33,12 @@ LITTLE = 5.0
 
 
 @pytest.fixture(autouse=True)
-async def nothing_stays_connected() -> AsyncIterator[None]:
-    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped.
-
-    Django's pool is a new one before and after: one that others have filled, and these tests have cut off, takes
-    minutes to look at its connections one by one.
-    """
+def djangos_pool_is_new(nothing_stays_connected: None) -> Iterator[None]:
+    """Before, for what a server sets of its connections; and after, for whoever comes next and is none."""
     django: Any = connections["default"]
     django.close_pool()
     yield
-    await sync_to_async(connections.close_all)()
     django.close_pool()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Backends]:
-    async with backends() as server:
-        yield server
 
 
 def code_of(body: Any) -> str:
@@ -64,24 +52,6 @@ async def codes_at_once(api: Api, query: str, number: int) -> set[str]:
     return {code_of(response.json()) for response in await asyncio.gather(*requests)}
 
 
-async def until_waiting(server: Backends, number: int = 1) -> None:
-    """Return as soon as `number` statements wait for a lock."""
-
-    async def are_waiting() -> bool:
-        return len(await server.waiting()) == number
-
-    await until(are_waiting)
-
-
-async def until_idle(server: Backends) -> None:
-    """Return as soon as no statement runs."""
-
-    async def is_idle() -> bool:
-        return not await server.active()
-
-    await until(is_idle, LITTLE)
-
-
 # Few
 
 
@@ -90,7 +60,7 @@ async def test_a_request_that_gets_no_connection_is_told_so_in_time(api: Api, se
     async with serving():
         async with server.locked("posts_tag"):
             holder = Exchange(TAGS)
-            await until_waiting(server)
+            await server.until_waiting()
             started = time.monotonic()
             answer = await api(POSTS)
             assert time.monotonic() - started < 0.3 + LITTLE
@@ -111,7 +81,7 @@ async def test_a_viewer_who_cannot_be_identified_is_not_taken_for_nobody(
     async with serving():
         async with server.locked("posts_tag"):
             holder = Exchange(TAGS)
-            await until_waiting(server)
+            await server.until_waiting()
             answer = await author("{ viewer { id } }")
             assert (answer.status, answer.codes) == (503, ["SERVICE_UNAVAILABLE"])
             assert "data" not in answer.body
@@ -152,7 +122,7 @@ async def test_the_first_write_after_all_idle_backends_have_ended_is_done(
     async with serving():
         async with server.locked("posts_post"):
             writes = [Exchange(MUTATION, author.token, id=gid(post)) for _ in range(8)]
-            await until_waiting(server, len(writes))
+            await server.until_waiting(len(writes))
         await asyncio.gather(*(write.task for write in writes))
         assert await server.terminate() >= len(writes)
         started = time.monotonic()
@@ -168,10 +138,10 @@ async def test_backends_that_end_during_requests_are_replaced_once(api: Api, mak
             async with server.locked("posts_post"):
                 requests = [Exchange(POSTS) for _ in range(5)]
                 for _ in range(times):
-                    await until_waiting(server, 5)
+                    await server.until_waiting(5)
                     assert await server.terminate() >= 5
                 if times == 1:
-                    await until_waiting(server, 5)
+                    await server.until_waiting(5)
             await asyncio.gather(*(request.task for request in requests))
             codes = {code_of(request.answer) for request in requests}
             assert codes == {"OK" if times == 1 else "SERVICE_UNAVAILABLE"}
@@ -184,11 +154,11 @@ async def test_a_write_whose_backend_ends_is_not_done_and_not_repeated(api: Api,
     async with serving():
         async with server.locked("posts_post"):
             request = Exchange(MUTATION, author.token, id=gid(post))
-            await until_waiting(server)
+            await server.until_waiting()
             await server.terminate()
             await request.task
         assert code_of(request.answer) == "SERVICE_UNAVAILABLE"
-        await until_idle(server)
+        await server.until_idle(LITTLE)
         assert (await api("query($id: ID!) { post(id: $id) { status } }", id=gid(post))).data["post"] is not None
         answer = await author(MUTATION, id=gid(post))
         assert answer.data["archivePost"] == {"post": {"status": "ARCHIVED"}, "errors": []}
@@ -255,7 +225,7 @@ async def test_a_request_over_its_time_is_answered_and_its_statement_cancelled(
             answer = await api(POSTS)
             assert time.monotonic() - started < 0.3 + LITTLE
             assert (answer.status, answer.codes) == (504, ["TIMEOUT"])
-            await until_idle(server)
+            await server.until_idle(LITTLE)
         assert (await api(POSTS)).codes == []
 
 
@@ -267,7 +237,7 @@ async def test_the_server_stops_a_statement_over_its_time_by_itself(api: Api, se
         async with server.locked("posts_post"):
             answer = await api(POSTS)
             assert (answer.status, answer.codes) == (200, ["SERVICE_UNAVAILABLE"])
-            await until_idle(server)
+            await server.until_idle(LITTLE)
         assert (await api(POSTS)).codes == []
 
 
@@ -279,7 +249,7 @@ async def test_many_requests_over_their_time_leave_nothing_behind(
     async with serving():
         async with server.locked("posts_post"):
             assert await codes_at_once(api, POSTS, 12) <= {"TIMEOUT", "SERVICE_UNAVAILABLE"}
-            await until_idle(server)
+            await server.until_idle(LITTLE)
         settings.GRAPHQL_TIMEOUT_SECONDS = 120
         assert await codes_at_once(api, POSTS, 12) == {"OK"}
         assert pool.is_open()
@@ -300,7 +270,7 @@ async def test_a_write_waits_for_a_lock_for_its_time_only(
             answer = await author(MUTATION, id=gid(post))
             assert time.monotonic() - started < 0.3 + LITTLE
             assert (answer.status, answer.codes) == (200, ["SERVICE_UNAVAILABLE"])
-            await until_idle(server)
+            await server.until_idle(LITTLE)
         assert (await author(MUTATION, id=gid(post))).data == {
             "archivePost": {"post": {"status": "ARCHIVED"}, "errors": []}
         }
@@ -311,7 +281,7 @@ async def test_a_write_that_the_server_stops_is_told_so(api: Api, make: Make, se
     author = await api.as_(post.author)
     async with serving(), server.locked("posts_post"):
         write = asyncio.ensure_future(author(MUTATION, id=gid(post)))
-        await until_waiting(server)
+        await server.until_waiting()
         await server.cancel()
         assert (await write).codes == ["SERVICE_UNAVAILABLE"]
 
@@ -364,6 +334,6 @@ async def test_clients_that_leave_at_any_moment_take_no_connection_with_them(
             for read in reads:
                 read.cancel()
             await asyncio.gather(*reads, return_exceptions=True)
-        await until_idle(server)
+        await server.until_idle(LITTLE)
         assert await codes_at_once(api, query, 20) == {"OK"}
     gc.collect()

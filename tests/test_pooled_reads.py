@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
 
 from apps.core import pool
 from apps.posts.models import Post, PostStatus
@@ -22,14 +21,7 @@ from tests.statement_table import BUDGETS
 from tests.test_statement_budgets import FEED, as_writer, ask
 from tests.world import make_world
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-async def nothing_stays_connected() -> AsyncIterator[None]:
-    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped."""
-    yield
-    await sync_to_async(connections.close_all)()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_stays_connected")]
 
 
 async def with_and_without_the_pool(ask: Callable[[], Awaitable[list[Answer]]]) -> list[Any]:

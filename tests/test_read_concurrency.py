@@ -1,28 +1,20 @@
 """A request reads on at most READ_CONCURRENCY connections, whatever it asks for."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
 
 from apps.core import pool
 from tests.api import Api
 from tests.world import make_world
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_stays_connected")]
 
 FIELDS = (
     "nodes { id author { id } tags { id } commentCount comments(first: 2) { nodes { id author { id } } } } totalCount"
 )
 LISTS = " ".join(f"a{number}: posts(first: {number}) {{ {FIELDS} }}" for number in range(1, 21))
-
-
-@pytest.fixture(autouse=True)
-async def nothing_stays_connected() -> AsyncIterator[None]:
-    yield
-    await sync_to_async(connections.close_all)()
 
 
 @pytest.mark.parametrize("allowed", [1, 3])

@@ -8,15 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
 
 from apps.posts.models import Post, PostStatus
 from apps.users.models import User
-from tests.backends import Backends, backends, until
+from tests.backends import Backends, until
 from tests.make import Make, access_token, gid
 from tests.serving import Exchange, operations_at_work, serving
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_stays_connected")]
 
 QUERY = "query Feed { posts { nodes { id author { id } } } }"
 TWO_WRITES = """mutation($one: ID!, $two: ID!) {
@@ -25,26 +24,10 @@ TWO_WRITES = """mutation($one: ID!, $two: ID!) {
 }"""
 
 
-@pytest.fixture(autouse=True)
-async def nothing_stays_connected() -> AsyncIterator[None]:
-    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped."""
-    yield
-    await sync_to_async(connections.close_all)()
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Backends]:
-    async with backends() as server, serving():
+async def server(server: Backends) -> AsyncIterator[Backends]:
+    async with serving():
         yield server
-
-
-async def until_waiting(server: Backends, number: int = 1) -> None:
-    """Return as soon as `number` statements wait for a lock."""
-
-    async def are_waiting() -> bool:
-        return len(await server.waiting()) == number
-
-    await until(are_waiting)
 
 
 async def until_nothing_runs(server: Backends) -> None:
@@ -67,11 +50,11 @@ async def test_a_query_is_given_up_when_its_client_leaves(
     async with server.locked("posts_post"):
         with caplog.at_level(logging.INFO, "broadside"):
             left, stayed = Exchange(QUERY), Exchange(QUERY)
-            await until_waiting(server, 2)
+            await server.until_waiting(2)
             await left.leave()
             await asyncio.wait_for(left.task, 10)
             # Only that one's statement is cancelled, while the lock is still there.
-            await until_waiting(server, 1)
+            await server.until_waiting(1)
             await until(one_is_at_work)
         ours = [record for record in caplog.records if record.name.startswith("broadside")]
         assert [(record.levelname, record.getMessage()) for record in ours] == [("INFO", "Feed")]
@@ -93,7 +76,7 @@ async def test_a_query_is_given_up_wherever_it_is(make: Make, server: Backends) 
     ):
         async with server.locked(table):
             request = Exchange(query, token if table == "users_session" else None)
-            await until_waiting(server, statements)
+            await server.until_waiting(statements)
             await request.leave()
             await asyncio.wait_for(request.task, 10)
             await until_nothing_runs(server)
@@ -104,7 +87,7 @@ async def test_many_clients_leave_at_once_and_the_next_are_served(make: Make, se
     async with server.locked("posts_post"):
         requests = [Exchange(QUERY) for _ in range(30)]
         # As many as there are connections; the others wait for one.
-        await until_waiting(server, 10)
+        await server.until_waiting(10)
         await asyncio.gather(*(request.leave() for request in requests))
         await asyncio.gather(*(asyncio.wait_for(request.task, 10) for request in requests))
         await until_nothing_runs(server)
@@ -124,7 +107,7 @@ async def test_a_write_is_carried_through_when_its_client_leaves(make: Make, ser
     token = await sync_to_async(access_token)(author)
     async with server.locked("posts_post"):
         request = Exchange(TWO_WRITES, token, one=gid(one), two=gid(two))
-        await until_waiting(server)
+        await server.until_waiting()
         await request.leave()
         # Everything that hears of it has its turn.
         for _ in range(100):
@@ -145,7 +128,7 @@ async def test_a_write_is_not_begun_when_its_client_leaves_before(make: Make, se
     token = await sync_to_async(access_token)(post.author)
     async with server.locked("users_session"):
         request = Exchange(TWO_WRITES, token, one=gid(post), two=gid(post))
-        await until_waiting(server)
+        await server.until_waiting()
         await request.leave()
         await asyncio.wait_for(request.task, 10)
         await until_nothing_runs(server)

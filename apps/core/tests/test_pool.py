@@ -32,20 +32,10 @@ MODELS = [User, Session, Post, Tag, Comment]
 
 
 @pytest.fixture(autouse=True)
-async def nothing_stays_connected() -> AsyncIterator[None]:
-    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped.
-
-    So would one that is left asleep when a test fails.
-    """
+async def nothing_stays_asleep(nothing_stays_connected: None) -> AsyncIterator[None]:
+    """What a test that fails leaves running would keep the database from being dropped."""
     yield
-    await sync_to_async(end_other_connections)("%pg_sleep%")
-    await sync_to_async(connections.close_all)()
-
-
-@pytest.fixture
-async def opened() -> AsyncIterator[None]:
-    async with pool.opened():
-        yield
+    await sync_to_async(end_connections)("query LIKE '%%pg_sleep%%' AND pid <> pg_backend_pid()")
 
 
 async def sql(statement: str) -> list[tuple[Any, ...]]:
@@ -53,7 +43,7 @@ async def sql(statement: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_rows_have_djangos_values(opened: None, model: type[Model]) -> None:
+async def test_rows_have_djangos_values(read_pool: None, model: type[Model]) -> None:
     await sync_to_async(make_world)(2)
     instances = await sync_to_async(lambda: list(model._default_manager.order_by("pk")))()
     with on_djangos_connection():
@@ -69,7 +59,7 @@ async def test_rows_have_djangos_values(opened: None, model: type[Model]) -> Non
             assert {type(getattr(found, name)) for name in loaded} == {type(value) for value in loaded.values()}
 
 
-async def test_only_the_columns_that_are_asked_for_are_read(opened: None) -> None:
+async def test_only_the_columns_that_are_asked_for_are_read(read_pool: None) -> None:
     await sync_to_async(make_world)(1)
     row: Any = (await fetch(Post.objects.all(), {"title", "no_column"}))[0]
     assert row.names == ("id", "title")
@@ -77,13 +67,13 @@ async def test_only_the_columns_that_are_asked_for_are_read(opened: None) -> Non
         _ = row.body
 
 
-async def test_a_deferred_column_stays_where_it_is(opened: None) -> None:
+async def test_a_deferred_column_stays_where_it_is(read_pool: None) -> None:
     await sync_to_async(make_world)(1)
     row: Any = (await fetch(User.objects.defer("password"), {"password", "first_name"}))[0]
     assert row.names == ("id", "first_name")
 
 
-async def test_a_statement_runs_with_other_keys(opened: None) -> None:
+async def test_a_statement_runs_with_other_keys(read_pool: None) -> None:
     world = await sync_to_async(make_world)(2)
     statement = compiled(Post.objects.filter(pk__any_of=KEYS).order_by("pk"))
     one, two = sorted(post.pk for post in world.posts)[:2]
@@ -91,16 +81,16 @@ async def test_a_statement_runs_with_other_keys(opened: None) -> None:
     assert [row.pk for row in await statement.fetch([one, two])] == [one, two]
 
 
-async def test_a_statement_may_be_larger_than_what_the_socket_takes_at_once(opened: None) -> None:
+async def test_a_statement_may_be_larger_than_what_the_socket_takes_at_once(read_pool: None) -> None:
     world = await sync_to_async(make_world)(1)
     post = world.posts[0].pk
     keys = [*range(10**9, 10**9 + 2 * 10**6), post]
     assert [row.pk for row in await compiled(Post.objects.filter(pk__any_of=KEYS)).fetch(keys)] == [post]
 
 
-async def test_a_dropped_connection_is_replaced(opened: None) -> None:
-    await sql("SELECT 1")
-    await sync_to_async(end_other_connections)()
+async def test_a_dropped_connection_is_replaced(read_pool: None) -> None:
+    [(pid,)] = await sql("SELECT pg_backend_pid()")
+    await sync_to_async(end_connections)("pid = %s", pid)
     assert await sql("SELECT 2") == [(2,)]
 
 
@@ -117,7 +107,7 @@ async def test_a_pool_that_is_exhausted_says_so_and_recovers(settings: Any) -> N
         assert await sql("SELECT 3") == [(3,)]
 
 
-async def test_a_cancelled_read_is_cancelled_on_the_server(opened: None) -> None:
+async def test_a_cancelled_read_is_cancelled_on_the_server(read_pool: None) -> None:
     statement = "SELECT pg_sleep(599)"
     task = asyncio.ensure_future(sql(statement))
     await until_running(statement)
@@ -127,7 +117,7 @@ async def test_a_cancelled_read_is_cancelled_on_the_server(opened: None) -> None
     await until_running(statement, running=False)
 
 
-async def test_a_statement_ends_soon_after_its_connection(opened: None) -> None:
+async def test_a_statement_ends_soon_after_its_connection(read_pool: None) -> None:
     """Though no request to cancel it has reached the server."""
     assert pool._pool is not None
     connection = await pool._pool.take()
@@ -226,7 +216,7 @@ async def test_a_statement_that_fails_leaves_the_connection_as_it_was(one_connec
             assert await sql("SELECT pg_backend_pid()") == [(pid,)]
 
 
-async def test_reads_that_are_cancelled_leave_the_pool_whole(opened: None, settings: Any) -> None:
+async def test_reads_that_are_cancelled_leave_the_pool_whole(read_pool: None, settings: Any) -> None:
     """Wherever they are: waiting for a connection, preparing, running, or giving it back."""
     for turns in range(60):
         statement = compiled(Post.objects.filter(version=turns % 7))
@@ -261,7 +251,7 @@ async def test_reads_connect_as_writes_do(monkeypatch: pytest.MonkeyPatch) -> No
     assert found == ("pg_catalog", "given")
 
 
-async def test_reads_are_in_utc_and_have_their_time(opened: None, settings: Any) -> None:
+async def test_reads_are_in_utc_and_have_their_time(read_pool: None, settings: Any) -> None:
     [found] = await sql("SELECT current_setting('timezone'), current_setting('statement_timeout')")
     assert found == ("UTC", f"{settings.GRAPHQL_TIMEOUT_SECONDS // 60:.0f}min")
 
@@ -311,7 +301,7 @@ async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> N
         for each in lent:
             await pool._pool.give_back(each)
         # The one that is lent next.
-        await sync_to_async(end_connection)(lent[-1].info.backend_pid)
+        await sync_to_async(end_connections)("pid = %s", lent[-1].info.backend_pid)
 
         async def is_told() -> bool:
             return bool(select.select([lent[-1]], [], [], 0)[0])
@@ -346,18 +336,11 @@ def alter(statement: str) -> None:
         cursor.execute(statement)
 
 
-def end_connection(pid: int) -> None:
+def end_connections(condition: str, *params: int) -> None:
+    """Return when they are gone."""
+    look = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND "
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
-
-
-def end_other_connections(last_statement: str = "%") -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE %s",
-            [last_statement],
-        )
+        cursor.execute(look + condition, params)
 
 
 async def until_running(statement: str, *, running: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import (
     BooleanField,
     Case,
@@ -43,7 +43,7 @@ from apps.posts.models import Post, PostStatus, Tag
 from apps.users.models import Session, User
 from tests.make import Make, make_comment, make_post, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_stays_connected")]
 
 # What PostgreSQL cannot hold: NUL, and halves of surrogate pairs.
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
@@ -70,19 +70,6 @@ ADDRESSES = st.one_of(
 # Not in the way of the rows that the others belong to.
 FIRST_KEY = 1_000_000
 NOBODY: User | None = None
-
-
-@pytest.fixture(autouse=True)
-async def nothing_stays_connected() -> AsyncIterator[None]:
-    """The thread that ORM work runs in keeps its connection, which would keep the database from being dropped."""
-    yield
-    await sync_to_async(connections.close_all)()
-
-
-@pytest.fixture
-async def opened() -> AsyncIterator[None]:
-    async with pool.opened():
-        yield
 
 
 # Values
@@ -184,7 +171,7 @@ async def owners() -> Owners:
 @given(data=st.data())
 @pytest.mark.parametrize("model", [User, Session, Post, Tag, Comment])
 async def test_rows_have_djangos_values_whatever_they_are(
-    opened: None, owners: Owners, model: type[Model], data: st.DataObject
+    read_pool: None, owners: Owners, model: type[Model], data: st.DataObject
 ) -> None:
     drawn = data.draw(rows_of(model))
     written = [fitted(model, number, row, owners) for number, row in enumerate(drawn)]
@@ -210,7 +197,7 @@ def assert_same(value: Any, expected: Any) -> None:
 
 @examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(slugs=st.lists(st.text(STORABLE, max_size=60) | st.sampled_from(["", "NULL", '"', "\\", "{,}"]), unique=True))
-async def test_keys_of_any_text_find_their_rows(opened: None, slugs: list[str]) -> None:
+async def test_keys_of_any_text_find_their_rows(read_pool: None, slugs: list[str]) -> None:
     await sync_to_async(Tag.objects.all().delete)()
     await Tag.objects.abulk_create(Tag(name=str(place), slug=slug) for place, slug in enumerate(slugs))
     statement = compiled(Tag.objects.filter(slug__any_of=KEYS).order_by("pk"))
@@ -220,7 +207,7 @@ async def test_keys_of_any_text_find_their_rows(opened: None, slugs: list[str]) 
         assert [tag.slug for tag in await statement.fetch(slugs)] == slugs
 
 
-async def test_a_row_is_the_row_that_it_was_read_from(opened: None, make: Make) -> None:
+async def test_a_row_is_the_row_that_it_was_read_from(read_pool: None, make: Make) -> None:
     post, other = [await make.post() for _ in range(2)]
     queryset = Post.objects.filter(pk=post.pk)
     rows: list[Any] = [post, *await fetch(queryset), *await fetch(queryset, {"title"})]
@@ -318,7 +305,7 @@ RULES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-async def test_a_rule_gives_each_viewer_what_django_would(opened: None, make: Make, rule: Callable[[Any], Any]) -> None:
+async def test_a_rule_gives_each_viewer_djangos_rows(read_pool: None, make: Make, rule: Callable[[Any], Any]) -> None:
     """From one statement, on the pool and on Django's connection, whoever comes first."""
     statements: Statements[Any] = Statements()
     ann, bob = [(await make.post()).author for _ in range(2)]
@@ -338,7 +325,7 @@ async def test_a_rule_gives_each_viewer_what_django_would(opened: None, make: Ma
     assert len(compilations) == 1
 
 
-async def test_the_key_of_a_viewer_is_a_number_where_it_is_read(opened: None, make: Make) -> None:
+async def test_the_key_of_a_viewer_is_a_number_where_it_is_read(read_pool: None, make: Make) -> None:
     user = await make.user()
     statement = compiled(User.objects.filter(pk=user.pk).annotate(me=AnyViewer(False, False).pk))
     [on_the_pool] = await statement.fetch((), 7)
@@ -445,7 +432,7 @@ def test_a_rule_that_looks_at_the_key_itself_fails(rule: Callable[[Any], Any]) -
         statements.of(User(pk=1), "posts", lambda anyone: compiled(rule(anyone)))
 
 
-async def test_a_statement_is_as_late_as_its_request(opened: None, make: Make) -> None:
+async def test_a_statement_is_as_late_as_its_request(read_pool: None, make: Make) -> None:
     """What was published between two requests is seen by the second, though both ask for what is out by now."""
     statements: Statements[Post] = Statements()
 
