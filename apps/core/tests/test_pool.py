@@ -38,6 +38,11 @@ async def nothing_stays_asleep(nothing_stays_connected: None) -> AsyncIterator[N
     await sync_to_async(end_connections)("query LIKE '%%pg_sleep%%' AND pid <> pg_backend_pid()")
 
 
+def the_pool() -> pool.ReadPool:
+    assert pool._pool is not None
+    return pool._pool
+
+
 async def sql(statement: str) -> list[tuple[Any, ...]]:
     return await pool.fetch(Query(statement))
 
@@ -119,14 +124,13 @@ async def test_a_cancelled_read_is_cancelled_on_the_server(read_pool: None) -> N
 
 async def test_a_statement_ends_soon_after_its_connection(read_pool: None) -> None:
     """Though no request to cancel it has reached the server."""
-    assert pool._pool is not None
-    connection = await pool._pool.take()
+    connection = await the_pool().take()
     statement = "SELECT pg_sleep(597)"
     connection.pgconn.send_query(statement.encode())
     assert connection.pgconn.flush() == 0
     await until_running(statement)
     connection.pgconn.finish()
-    await pool._pool.discard(connection)
+    await the_pool().discard(connection)
     await until_running(statement, running=False)
 
 
@@ -159,10 +163,9 @@ async def prepared() -> dict[str, tuple[int, int]]:
 
 async def plan_cache_mode() -> str:
     """Asked on the connection itself: a read would set it."""
-    assert pool._pool is not None
-    connection = await pool._pool.take()
+    connection = await the_pool().take()
     [(mode,)] = await (await connection.execute("SHOW plan_cache_mode")).fetchall()
-    await pool._pool.give_back(connection)
+    await the_pool().give_back(connection)
     return str(mode)
 
 
@@ -259,6 +262,41 @@ async def test_reads_are_in_utc_and_have_their_time(read_pool: None, settings: A
 # What happens to connections
 
 
+async def test_the_connection_that_came_back_last_goes_out_first(read_pool: None) -> None:
+    reads = the_pool()
+    one, two, three = [await reads.take() for _ in range(3)]
+    for each in (two, one, three):
+        await reads.give_back(each)
+    assert [await reads.take() for _ in range(3)] == [three, one, two]
+    await reads.give_back(one)
+    assert await reads.take() is one
+    for each in (one, two, three):
+        await reads.give_back(each)
+
+
+async def test_a_connection_that_comes_back_goes_to_whoever_waits(one_connection: None) -> None:
+    reads = the_pool()
+    lent = await reads.take()
+    waiting = asyncio.ensure_future(reads.take())
+
+    async def waits() -> bool:
+        return bool(reads._pool.get_stats()["requests_waiting"])
+
+    await until(waits)
+    await reads.give_back(lent)
+    assert await asyncio.wait_for(waiting, LITTLE) is lent
+    await reads.give_back(lent)
+
+
+async def test_a_connection_that_comes_back_after_the_pool_has_closed_is_closed() -> None:
+    async with pool.opened():
+        reads = the_pool()
+        lent = await reads.take()
+    assert not lent.closed
+    await reads.give_back(lent)
+    assert lent.closed
+
+
 async def test_a_read_that_runs_while_the_pool_closes_is_carried_through() -> None:
     statement = "SELECT 5, pg_sleep(0.3)::text"
     async with pool.opened():
@@ -296,10 +334,9 @@ async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> N
     async with network(tmp_path) as between, AsyncExitStack() as stack:
         with between.used():
             await stack.enter_async_context(pool.opened())
-        assert pool._pool is not None
-        lent = [await pool._pool.take() for _ in range(4)]
+        lent = [await the_pool().take() for _ in range(4)]
         for each in lent:
-            await pool._pool.give_back(each)
+            await the_pool().give_back(each)
         # The one that is lent next.
         await sync_to_async(end_connections)("pid = %s", lent[-1].info.backend_pid)
 
