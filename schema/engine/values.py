@@ -58,8 +58,10 @@ async def gathered(call: Callable[[Any], Coroutine[Any, Any, Any]], values: Sequ
             # Once is enough: a second time would interrupt what the first one has set going.
             if not task.cancelling():
                 task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        close_unbegun(values)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            close_unbegun(values)
         raise
 
 

@@ -140,15 +140,22 @@ async def test_what_waits_for_each_other_runs_side_by_side(operation: str, expec
     assert await data(schema, operation) == expected
 
 
+ALL_THAT_WAITS = "{ wait reds { wait waitEach waitMany owner { wait } } things { ... on Thing { wait waitMany } } }"
+
+
+async def cancelled_after(turns: int, request: Request) -> asyncio.Task[Any]:
+    task = asyncio.create_task(run(schema, ALL_THAT_WAITS, request))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    return task
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("turns", [*range(1, 14), 30])
 async def test_a_cancelled_request_leaves_nothing_running(turns: int) -> None:
     request = Request()
-    operation = "{ wait reds { wait waitEach waitMany owner { wait } } things { ... on Thing { wait waitMany } } }"
-    task = asyncio.create_task(run(schema, operation, request))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
+    task = await cancelled_after(turns, request)
     with pytest.raises(asyncio.CancelledError):
         await task
     gc.collect()  # a coroutine that nobody has begun complains when it is collected
@@ -158,6 +165,20 @@ async def test_a_cancelled_request_leaves_nothing_running(turns: int) -> None:
         f"{name} {event}" for name in started for event in ("starts", "is cancelled")
     )
     assert turns < 30 or len(started) == 15
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("again", [0, 1, 2, 3])
+@pytest.mark.parametrize("turns", range(1, 14))
+async def test_a_request_that_is_cancelled_twice_leaves_nothing_unbegun(turns: int, again: int) -> None:
+    task = await cancelled_after(turns, Request())
+    for _ in range(again):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait(asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())} or {task})
+    gc.collect()
 
 
 class Unhelpful(type):
