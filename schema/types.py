@@ -24,12 +24,18 @@ class Column(StrawberryDjangoField):
     Loading is what batch fields are for: a type has no other fields.
     """
 
-    # For the engine: what strawberry-django would do beside `getattr` is for fields that it resolves itself.
+    # For the engine, which reads it by itself.
     reads_attribute = True
 
     @property
     def is_basic_field(self) -> bool:
         return self.base_resolver is None and not self.extensions
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """For graphql-core. strawberry-django would send each value of a row, which is no instance, to a thread."""
+        if self.base_resolver is not None:
+            return super().get_result(source, info, args, kwargs)
+        return getattr(source, self.django_name or self.python_name)
 
 
 @reads("pk")
