@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from weakref import finalize
 
 
@@ -17,6 +18,8 @@ class Readiness:
 
     def __init__(self, descriptor: int, owner: object) -> None:
         self._descriptor = os.dup(descriptor)
+        self._broken = select.poll()
+        self._broken.register(self._descriptor, 0)  # errors and hang-ups are always told
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Future[None] | None = None
         self._is_registered = False
@@ -26,6 +29,9 @@ class Readiness:
 
     async def wait(self) -> None:
         """Return when there is something to read, or when the other side has closed. One waits at a time."""
+        if self._broken.poll(0):
+            # uvloop tells of an error once, and then watches the socket no more.
+            return
         if not self._is_registered:
             self._loop.add_reader(self._descriptor, self._wake)
             self._is_registered = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -165,3 +166,21 @@ async def test_with_its_owner_it_lets_go_of_the_socket(pair: Pair) -> None:
     del owner
     assert gone() is None
     has_ended(pair)
+
+
+@on_both_loops
+async def test_it_hears_all_of_a_connection_that_is_reset(pair: Pair) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as ours:
+        theirs, _ = listening.accept()
+        owner = Owner()
+        readiness = Readiness(ours.fileno(), owner)
+        theirs.send(b"FATAL")
+        theirs.close()  # a server that ends what is idle
+        ours.send(b"SELECT")  # is answered with a reset
+        reset = select.poll()
+        reset.register(ours, 0)
+        assert reset.poll(10_000)
+        await waited(readiness)
+        assert ours.recv(5) == b"FATAL"
+        await waited(readiness)
+        readiness.close()
