@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, abc, generators
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
+from psycopg.types.numeric import Int2, Int4, Int8
 from psycopg.waiting import Ready
 
 from apps.core.readiness import Readiness
@@ -24,6 +25,8 @@ VIEWER: Final = object()
 MAX_PREPARED = 200
 # How long the server may take to stop a cancelled statement.
 CANCEL_SECONDS = 5
+# The bits of the numbers that Django gives psycopg. In binary form psycopg cuts off what does not fit, without a word.
+BITS = {Int2: 15, Int4: 31, Int8: 63}
 PLACEHOLDER = re.compile("%[s%]")
 
 Dumped = tuple[list[Any], tuple[int, ...], list[Format]]
@@ -50,7 +53,7 @@ class Query:
     def dumped(self, transformer: abc.Transformer, keys: Sequence[Any], viewer: int | None) -> Dumped:
         """The values of the parameters with their types and formats. PostgreSQL knows the types of KEYS and VIEWER."""
         if self._dumped is None:
-            fixed = [None if param is KEYS or param is VIEWER else param for param in self._params]
+            fixed = [None if param is KEYS or param is VIEWER else _whole(param) for param in self._params]
             dumped = list(transformer.dump_sequence(fixed, [PyFormat.AUTO] * len(fixed)))
             self._dumped = dumped, transformer.types or (), list(transformer.formats or ())
             self._open = [place for place, param in enumerate(self._params) if param is KEYS or param is VIEWER]
@@ -132,7 +135,11 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         await super().close()
 
     async def _result(self, expected: ExecStatus) -> PGresult:
-        [result] = await self._results()
+        results = await self._results()
+        if len(results) != 1:
+            # What libpq could not read: it says so in a result more, and has closed the connection.
+            raise psycopg.OperationalError(self.pgconn.get_error_message())
+        [result] = results
         if result.status != expected:
             raise psycopg.errors.error_from_result(result, self.info.encoding)
         return result
@@ -163,6 +170,12 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
             await self.wait(generators.fetch_many(self.pgconn), timeout=CANCEL_SECONDS)
         except psycopg.Error:
             await self.close()
+
+
+def _whole(param: Any) -> Any:
+    """`param`; a number that has no room in its type, as one of a type that has, as PostgreSQL takes a literal."""
+    bits = BITS.get(type(param))
+    return param if bits is None or -(1 << bits) <= param < 1 << bits else int(param)
 
 
 def _array(keys: Sequence[Any], transformer: abc.Transformer) -> Any:

@@ -33,7 +33,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
     if _asking is None or _asking.done() or _asking.get_loop() is not asyncio.get_running_loop():
         _asking = asyncio.ensure_future(_applied())
     try:
-        applied = await asyncio.shield(_asking)
+        async with asyncio.timeout(PATIENCE):  # told to stop, psycopg itself waits ten seconds more
+            applied = await asyncio.shield(_asking)
     except (psycopg.Error, TimeoutError):
         logger.exception("The database does not answer.")
         return JsonResponse({"status": "no database"}, status=503)

@@ -98,7 +98,9 @@ class ReadPool:
     async def give_all_back(self) -> None:
         self._since = monotonic()
         connections, self._at_hand = self._at_hand, []
-        await asyncio.gather(*(self._put(connection) for connection in connections))
+        # Begun here, not by gather(): told to stop at once, it would begin none, and all were nobody's.
+        returning = [self._carried_through(self._pool.putconn(connection)) for connection in connections]
+        await asyncio.shield(asyncio.gather(*returning))
 
     async def replace_all(self) -> None:
         """Have new connections for all, after one has failed: what ended that one has ended more.

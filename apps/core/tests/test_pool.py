@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection, connections
 from django.db.models import Model
+from psycopg.types.numeric import Int2, Int4
 
 from apps.comments.models import Comment
 from apps.core import pool
@@ -399,3 +400,25 @@ def is_running(statement: str) -> bool:
             [statement],
         )
         return cursor.fetchone() is not None
+
+
+async def test_whoever_gives_all_back_may_be_told_to_stop_at_once(read_pool: None) -> None:
+    ours = pool._pool
+    assert ours is not None
+    for taken in [await ours.take() for _ in range(3)]:
+        await ours.give_back(taken)
+    giving = asyncio.ensure_future(ours.give_all_back())
+    asyncio.get_running_loop().call_soon(giving.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await giving
+
+    async def all_are_back() -> bool:
+        return ours._pool.get_stats()["pool_available"] == 3
+
+    await until(all_are_back)
+
+
+async def test_numbers_larger_than_their_field_stay_as_large(read_pool: None) -> None:
+    for number in (2**31, 2**40 + 1, 2**63, -(2**31) - 1):
+        query = Query("SELECT %s, %s", [Int4(number), Int2(number)])
+        assert await pool.fetch(query) == [(number, number)]
