@@ -39,6 +39,8 @@ MAX_BYTES_OF_ONE = 20_000
 # Each is told with its place in the text, which is looked for from the beginning, and of a variable with its value,
 # of which graphql-core makes a copy each time.
 MAX_ERRORS = 20
+# As many as the tokens that are taken by default. To tell where an error is, graphql-core counts lines from the first.
+MAX_LINES = 5_000
 
 
 class Refused(Exception):
@@ -120,6 +122,9 @@ class Documents:
         length, limit = len(source), settings.GRAPHQL_MAX_DOCUMENT_LENGTH
         if length > limit:
             raise Refused([_too_complex(f"The document has {length:,} characters, at most {limit:,} are taken.")])
+        lines = source.count("\n") + source.count("\r")
+        if lines > MAX_LINES:
+            raise Refused([_too_complex(f"The document has {lines:,} line breaks, at most {MAX_LINES:,} are taken.")])
         # The limits are part of the verdict.
         known = (
             source,

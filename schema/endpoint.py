@@ -1,10 +1,11 @@
 """The GraphQL endpoint: from a request to an operation, and from its result to an answer."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from django.conf import settings
@@ -87,6 +88,10 @@ class GraphQLEndpoint:
             return _refusal(call, RequestErrorCode.BAD_USER_INPUT, "The client has gone.")
         except TimeoutError:
             return _refusal(call, RequestErrorCode.TIMEOUT, "The operation took too long.")
+        except asyncio.CancelledError as error:
+            if cast("asyncio.Task[object]", asyncio.current_task()).cancelling():
+                raise  # the server is being stopped
+            return _refusal(call, unexpected(error, "the request", call.request_id), MASKS[RequestErrorCode.INTERNAL])
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets a coded answer)
             code = unexpected(error, "the request", call.request_id)
             return _refusal(call, code, MASKS[code])

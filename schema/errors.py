@@ -135,7 +135,7 @@ def root_cause(error: GraphQLError) -> Exception | None:
     return cause
 
 
-def unexpected(error: Exception, where: str, request_id: str) -> RequestErrorCode:
+def unexpected(error: BaseException, where: str, request_id: str) -> RequestErrorCode:
     """Log what nobody expected, whole, and give the code under which its mask is shown."""
     logger.error("Unexpected error in %s", where, exc_info=error, extra={"request_id": request_id})
     if isinstance(error, DATABASE_UNAVAILABLE):

@@ -24,6 +24,8 @@ JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
 ONLY_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,99}")
+# In variables: far more than any operation takes. graphql-core looks at each three times, and nobody else meanwhile.
+MAX_VALUES = 10_000
 UNWANTED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE)
 
 
@@ -43,6 +45,7 @@ class Sent:
                 raise bad_input(f"`{name}` must be {'a string' if kind is str else 'an object'} or null.")
         if not sent.get("query"):
             raise bad_input("The request has no `query`.")
+        _check_number(sent.get("variables") or {})
         return cls(sent["query"], sent.get("variables") or {}, sent.get("operationName"))
 
     @property
@@ -52,6 +55,19 @@ class Sent:
             return self.operation_name if ONLY_NAME.fullmatch(self.operation_name) else "unnamed"
         found = NAME.search(self.query, 0, settings.GRAPHQL_MAX_DOCUMENT_LENGTH)
         return found[1] if found else "unnamed"
+
+
+def _check_number(variables: dict[str, Any]) -> None:
+    """Raise BAD_USER_INPUT beyond MAX_VALUES lists, objects and what is in them, however deep."""
+    known = 0
+    pending: list[Any] = [variables]
+    while pending:
+        value = pending.pop()
+        known += len(value)
+        if known > MAX_VALUES:
+            raise bad_input(f"The variables have more than {MAX_VALUES:,} values.")
+        items = value.values() if isinstance(value, dict) else value
+        pending.extend(item for item in items if isinstance(item, dict | list))
 
 
 class Call:

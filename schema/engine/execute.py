@@ -178,7 +178,7 @@ class Execution:
             raise HasToWait(placed(values, places, has_to_wait.values)) from None
         completed = placed(values, places, present)
         for place, value in enumerate(values):
-            if isinstance(value, Exception):
+            if trait(type(value)) is Trait.ERROR:
                 completed[place] = self._failure(value)
             elif trait(type(value)) is Trait.NULL:
                 completed[place] = None if output.nullable else self._failure(_null_error(level.field))
@@ -225,14 +225,14 @@ class Execution:
         except TypeError:
             if any(isinstance(value, dict | list | tuple) for value in column):
                 self._longest_text = sys.maxsize
-            return self._measure([value for value in column if isinstance(value, str)])
+            return self._measure([value for value in column if issubclass(type(value), str)])
         # What all texts of the column take beyond their characters might be the longest one's.
         self._longest_text = max(self._longest_text, min(longest + _escapes(text), longest * MOST_BYTES))
         return None
 
     def _lists(self, level: _Level, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """All items of all lists are one level."""
-        lists = [value if type(value) in LISTS else _listed(level.field, value) for value in values]
+        lists = [value if type(value) in LISTS else attempt(_listed, level.field, value) for value in values]
         items = list(chain.from_iterable(each for each in lists if not isinstance(each, Exception)))
         try:
             completed = self._complete(level, output.of, items, pending)
@@ -342,7 +342,7 @@ def _listed(field: Field, value: Any) -> Any:
     if not is_iterable(value):
         place = f"{field.parent_type}.{field.name}"
         return GraphQLError(f"Expected Iterable, but did not find one for field '{place}'.")
-    return attempt(list, value)
+    return list(value)
 
 
 def _null_error(field: Field) -> TypeError:

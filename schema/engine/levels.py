@@ -82,12 +82,18 @@ async def _resolve(resolver: Callable[..., Awaitable[Sequence[Any]]], level: _Le
         values = await resolver(level.parents, level.info, **level.arguments)
         if len(values) != len(level.parents):
             raise WrongNumberOfValues(resolver, len(level.parents), len(values))
+    except asyncio.CancelledError:
+        for future in level.futures:
+            future.cancel()
+        raise
     except Exception as error:  # noqa: BLE001  (it belongs to whoever awaits the values)
         values = [error] * len(level.parents)
     for future, value in zip(level.futures, values, strict=True):
         if future.done():
             continue
-        if isinstance(value, Exception):
+        if isinstance(value, StopIteration):  # no future takes one
+            future.set_exception(RuntimeError(f"a batch resolver gave {value!r}"))
+        elif isinstance(value, Exception):
             future.set_exception(value)
         else:
             future.set_result(value)

@@ -31,6 +31,8 @@ class Settling:
     def __init__(self, runtime_types: dict[int, Selection]) -> None:
         self.errors: list[GraphQLError] = []
         self._runtime_types = runtime_types
+        # A field's place in the document, which graphql-core looks for from the document's beginning.
+        self._places: dict[int, GraphQLError] = {}
 
     def root(self, selection: Selection, result: dict[str, Any]) -> dict[str, Any] | None:
         """The operation's data; None when the failure of a field reached the top."""
@@ -70,4 +72,11 @@ class Settling:
         return self._object(selection, value, path)
 
     def _add(self, error: Exception, nodes: list[FieldNode], path: tuple[Any, ...]) -> None:
-        self.errors.append(located_error(error, nodes, list(path)))
+        located = located_error(error, None, list(path))
+        if located is not error and located.locations is None:
+            if id(nodes) not in self._places:
+                self._places[id(nodes)] = GraphQLError("", nodes)
+            place = self._places[id(nodes)]
+            located.nodes, located.source = place.nodes, place.source
+            located.positions, located.locations = place.positions, place.locations
+        self.errors.append(located)
