@@ -52,7 +52,8 @@ class Patience:
         elif not self._call.is_read:
             self._look_again(SOON)
         else:
-            self._listening = asyncio.ensure_future(self._listen())
+            # uvloop's timers may be a moment early, so this may not be the first time.
+            self._listening = self._listening or asyncio.ensure_future(self._listen())
             self._look_again(settings.GRAPHQL_TIMEOUT_SECONDS)
 
     async def _listen(self) -> None:

@@ -1,6 +1,5 @@
 """GraphQL over HTTP: what goes in, what comes out, and what is logged."""
 
-import asyncio
 import gc
 import gzip
 import json
@@ -12,9 +11,7 @@ import httpx
 import pytest
 
 from apps.users.models import User
-from schema.endpoint import GraphQLEndpoint
 from schema.http import RESPONSE_JSON, Call
-from schema.root import schema
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Api
 from tests.make import PASSWORD, Make
@@ -408,46 +405,3 @@ async def test_without_an_explorer_there_is_no_page() -> None:
 async def test_a_path_is_not_taken_for_the_endpoint(http: httpx.AsyncClient) -> None:
     for path in ("/graphql/x", "/graphqlx", f"/{quote('graphql/')}x"):
         assert (await http.post(path, json={"query": "{ __typename }"})).status_code == 404
-
-
-async def test_a_cancellation_that_is_nobodys_is_an_unexpected_error(caplog: pytest.LogCaptureFixture) -> None:
-    async def identify(scope: Any) -> Any:
-        raise asyncio.CancelledError
-
-    answer = await post_to(GraphQLEndpoint(schema, identify, None))
-    assert answer["errors"][0]["extensions"]["code"] == "INTERNAL"
-    [record] = [record for record in caplog.records if record.name == "broadside.errors"]
-    assert record.exc_info is not None
-
-
-async def test_a_server_that_stops_is_no_unexpected_error() -> None:
-    async def identify(scope: Any) -> Any:
-        started.set()
-        await asyncio.Event().wait()
-
-    started = asyncio.Event()
-    task = asyncio.ensure_future(post_to(GraphQLEndpoint(schema, identify, None)))
-    await started.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def post_to(endpoint: GraphQLEndpoint) -> Any:
-    """What `endpoint` answers to `{ __typename }`."""
-    sent: list[Any] = []
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "request_id": "x",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
-    }
-    body: asyncio.Queue[Any] = asyncio.Queue()
-    body.put_nowait({"type": "http.request", "body": b'{"query": "{ __typename }"}'})
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    await endpoint(scope, body.get, send)
-    return json.loads(sent[1]["body"])

@@ -1,14 +1,17 @@
 """Who waits how long: the client for its answer, and the server for its client."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
 
+from schema.endpoint import GraphQLEndpoint
 from schema.http import Call
 from schema.patience import SOON, Patience
+from schema.root import schema
 
 SCOPE: dict[str, Any] = {"method": "POST", "request_id": "x", "headers": [], "query_string": b""}
 
@@ -106,6 +109,22 @@ async def test_an_error_of_its_own_stays_what_it_is(client: Client) -> None:
             raise ZeroDivisionError
 
 
+async def test_a_timer_that_is_early_leaves_no_second_listener(client: Client, settings: Any) -> None:
+    settings.GRAPHQL_TIMEOUT_SECONDS = 3 * SOON
+    client.send()
+    patience = Patience(client.call)
+
+    async def request() -> None:
+        async with patience:
+            await client.call.body()
+            patience._look()
+            patience._look()
+            await forever()
+
+    with pytest.raises(TimeoutError):
+        await request()
+
+
 async def test_a_server_that_stops_is_obeyed(client: Client) -> None:
     started = asyncio.Event()
     client.send()
@@ -129,3 +148,46 @@ async def test_a_server_that_stops_is_obeyed_though_time_is_over(client: Client,
     task = asyncio.ensure_future(request())
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancellation_that_is_nobodys_is_an_unexpected_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def identify(scope: Any) -> Any:
+        raise asyncio.CancelledError
+
+    answer = await post_to(GraphQLEndpoint(schema, identify, None))
+    assert answer["errors"][0]["extensions"]["code"] == "INTERNAL"
+    [record] = [record for record in caplog.records if record.name == "broadside.errors"]
+    assert record.exc_info is not None
+
+
+async def test_an_endpoint_whose_server_stops_answers_nothing() -> None:
+    async def identify(scope: Any) -> Any:
+        started.set()
+        await asyncio.Event().wait()
+
+    started = asyncio.Event()
+    task = asyncio.ensure_future(post_to(GraphQLEndpoint(schema, identify, None)))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def post_to(endpoint: GraphQLEndpoint) -> Any:
+    """What `endpoint` answers to `{ __typename }`."""
+    sent: list[Any] = []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "request_id": "x",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    body: asyncio.Queue[Any] = asyncio.Queue()
+    body.put_nowait({"type": "http.request", "body": b'{"query": "{ __typename }"}'})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await endpoint(scope, body.get, send)
+    return json.loads(sent[1]["body"])
