@@ -78,8 +78,7 @@ async def turns(number: int) -> None:
 @on_both_loops
 async def test_it_waits_as_often_as_it_is_asked(pair: Pair) -> None:
     ours, theirs = pair
-    owner = Owner()
-    readiness = Readiness(ours.fileno(), owner)
+    readiness = Readiness(ours.fileno(), ours)
     for number in range(5):
         waiting = asyncio.ensure_future(waited(readiness))
         await turns(3)
@@ -92,8 +91,7 @@ async def test_it_waits_as_often_as_it_is_asked(pair: Pair) -> None:
 @on_both_loops
 async def test_what_nobody_waits_for_does_not_keep_the_event_loop_busy(pair: Pair) -> None:
     ours, theirs = pair
-    owner = Owner()
-    readiness = Counted(ours.fileno(), owner)
+    readiness = Counted(ours.fileno(), ours)
     theirs.send(b"1")
     await waited(readiness)
     ours.recv(10)
@@ -108,8 +106,7 @@ async def test_what_nobody_waits_for_does_not_keep_the_event_loop_busy(pair: Pai
 @on_both_loops
 async def test_the_end_of_the_other_side_is_something_to_read(pair: Pair) -> None:
     ours, theirs = pair
-    owner = Owner()
-    readiness = Readiness(ours.fileno(), owner)
+    readiness = Readiness(ours.fileno(), ours)
     theirs.close()
     await waited(readiness)
     assert ours.recv(10) == b""
@@ -118,8 +115,7 @@ async def test_the_end_of_the_other_side_is_something_to_read(pair: Pair) -> Non
 @on_both_loops
 async def test_a_cancelled_wait_leaves_the_next_one_whole(pair: Pair) -> None:
     ours, theirs = pair
-    owner = Owner()
-    readiness = Readiness(ours.fileno(), owner)
+    readiness = Readiness(ours.fileno(), ours)
     waiting = asyncio.ensure_future(readiness.wait())
     await turns(1)
     waiting.cancel()
@@ -132,15 +128,13 @@ async def test_a_cancelled_wait_leaves_the_next_one_whole(pair: Pair) -> None:
 @on_both_loops
 async def test_the_next_socket_of_the_same_number_is_heard(pair: Pair) -> None:
     """libpq closes its socket by itself, and the next connection gets its number."""
-    owner = Owner()
-    first = Readiness(pair[0].fileno(), owner)
+    first = Readiness(pair[0].fileno(), pair[0])
     pair[1].send(b"1")
     await waited(first)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         os.dup2(ours.fileno(), pair[0].fileno())
-        other = Owner()
-        second = Readiness(pair[0].fileno(), other)
+        second = Readiness(pair[0].fileno(), ours)
         theirs.send(b"2")
         await waited(second)
         first.close()
@@ -151,8 +145,7 @@ async def test_the_next_socket_of_the_same_number_is_heard(pair: Pair) -> None:
 
 @on_both_loops
 async def test_closed_it_lets_go_of_the_socket(pair: Pair) -> None:
-    owner = Owner()
-    readiness = await heard(pair, owner)
+    readiness = await heard(pair, pair[0])
     readiness.close()
     readiness.close()
     has_ended(pair)
@@ -172,8 +165,7 @@ async def test_with_its_owner_it_lets_go_of_the_socket(pair: Pair) -> None:
 async def test_it_hears_all_of_a_connection_that_is_reset(pair: Pair) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as ours:
         theirs, _ = listening.accept()
-        owner = Owner()
-        readiness = Readiness(ours.fileno(), owner)
+        readiness = Readiness(ours.fileno(), ours)
         theirs.send(b"FATAL")
         theirs.close()  # a server that ends what is idle
         ours.send(b"SELECT")  # is answered with a reset
