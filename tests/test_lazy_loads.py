@@ -88,6 +88,18 @@ async def test_no_field_is_loaded_lazily(api: Api, database: BaseDatabaseWrapper
         assert (watch.statements, watch.strays) == (answer.statements, [])
 
 
+@pytest.mark.parametrize("type_name", node_types())
+async def test_a_field_that_is_asked_for_alone_has_what_it_reads(api: Api, type_name: str) -> None:
+    """Beside others, what its resolver reads and does not name in `@reads` may be loaded for one of them."""
+    world = await sync_to_async(make_world)(2)
+    row, owner = row_of(world, type_name), (await viewers(api, world))["owner"]
+    kind = TYPES[type_name]
+    assert isinstance(kind, GraphQLObjectType)
+    for name, selected in kind.fields.items():
+        query = f'{{ node(id: "{gid(row)}") {{ ... on {type_name} {{ {name} {selection_of(selected, 0)} }} }} }}'
+        assert list((await owner(query)).data["node"]) == [name]
+
+
 async def test_no_root_field_is_loaded_lazily(api: Api, database: BaseDatabaseWrapper) -> None:
     world = await sync_to_async(make_world)(2)
     arguments = {
