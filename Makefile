@@ -29,7 +29,7 @@ format: install ## Mend style and formatting
 types: install ## Check the types, strictly
 	@$(VENV_PYTHON) -m mypy
 
-bench: install ## Measure the engine (a minute and a half), and the server beside others where BENCH_PEERS is set
+bench: install ## Measure the engine (a minute), and the server beside others where their folder is found: BENCH_PEERS
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
 		--require-hashes -r requirements/bench.txt
 	@mkdir -p var
