@@ -83,6 +83,14 @@ async def read_pool() -> AsyncIterator[None]:
 
 
 @pytest.fixture
+async def one_connection(settings: Any) -> AsyncIterator[None]:
+    """As `read_pool`, and all of them run on the same connection."""
+    settings.READ_POOL_MAX = 1
+    async with pool.opened():
+        yield
+
+
+@pytest.fixture
 async def server() -> AsyncIterator[Backends]:
     """PostgreSQL, seen from beside the application."""
     async with backends() as server:

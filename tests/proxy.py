@@ -18,8 +18,8 @@ PORT = "5432"
 class Network:
     """What the connections that are made through it go through."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, host: str) -> None:
+        self.host, self.port = host, PORT
         self._server = conninfo_to_dict(conninfo())
         self._flows = asyncio.Event()
         self._flows.set()
@@ -29,7 +29,7 @@ class Network:
         """Whoever asks within where Django's database is, is sent through here."""
         place = connections["default"].settings_dict
         before = {"HOST": place["HOST"], "PORT": place["PORT"]}
-        place |= {"HOST": str(self._folder), "PORT": PORT}
+        place |= {"HOST": self.host, "PORT": self.port}
         try:
             yield
         finally:
@@ -66,7 +66,17 @@ class Network:
 @asynccontextmanager
 async def network(folder: Path) -> AsyncIterator[Network]:
     """A network whose end on this side is a socket in `folder`."""
-    carrier = Network(folder)
+    carrier = Network(str(folder))
     async with await asyncio.start_unix_server(carrier.carry, folder / f".s.PGSQL.{PORT}"):
+        yield carrier
+        carrier.go_on()
+
+
+@asynccontextmanager
+async def tcp_network() -> AsyncIterator[Network]:
+    """A network whose end on this side is a port, as where PostgreSQL is on another machine."""
+    carrier = Network("127.0.0.1")
+    async with await asyncio.start_server(carrier.carry, carrier.host, 0) as listening:
+        carrier.port = str(listening.sockets[0].getsockname()[1])
         yield carrier
         carrier.go_on()

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, Final
 
 import psycopg
-from psycopg import AsyncConnection, abc, generators
+from psycopg import AsyncConnection, abc, generators, waiting
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
@@ -25,6 +25,8 @@ VIEWER: Final = object()
 MAX_PREPARED = 200
 # How long the server may take to stop a cancelled statement.
 CANCEL_SECONDS = 5
+# How often psycopg looks at a socket that says nothing.
+WAKE_SECONDS = 1.0
 # The bits of the numbers that Django gives psycopg. In binary form psycopg cuts off what does not fit, without a word.
 BITS = {Int2: 15, Int4: 31, Int8: 63}
 PLACEHOLDER = re.compile("%[s%]")
@@ -90,8 +92,9 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         known = query.sql, types
         try:
             result = await self._executed(known, values, formats)
-        except psycopg.errors.FeatureNotSupported:
-            # A migration has changed the type of a column meanwhile, and PostgreSQL refuses the old form.
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName):
+            # A migration has changed the type of a column meanwhile, and PostgreSQL refuses the old form; or somebody
+            # between us and it has thrown away what was prepared.
             self._prepared_names.pop(known, None)
             result = await self._executed(known, values, formats)
         transformer.set_pgresult(result)
@@ -147,8 +150,9 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
     async def _results(self) -> list[PGresult]:
         """What the server answers."""
         if self.pgconn.flush():
-            # The socket does not take all of it at once. That is rare, and psycopg knows how to go on.
-            return await self.wait(generators.execute(self.pgconn))
+            # The socket does not take all of it at once. That is rare, and psycopg knows how to go on. Its `wait()`
+            # would, told to stop, first wait for the server to stop.
+            return await waiting.wait_async(generators.execute(self.pgconn), self.pgconn.socket, WAKE_SECONDS)
         if self._readiness is None:
             self._readiness = Readiness(self.pgconn.socket, self)
         answer = generators.fetch_many(self.pgconn)
@@ -166,6 +170,9 @@ class ReadConnection(AsyncConnection[tuple[Any, ...]]):
         if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
             return
         try:
+            if self.pgconn.flush():
+                await self.close()  # the server has not got all of it: there is nothing to stop yet
+                return
             await self.cancel_safe(timeout=CANCEL_SECONDS)
             await self.wait(generators.fetch_many(self.pgconn), timeout=CANCEL_SECONDS)
         except psycopg.Error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections
+from django.db import OperationalError, connections, utils
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict
@@ -161,7 +161,8 @@ async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = Non
 
     When its task is cancelled, it ends at once, and the statement is stopped on the server; or, should the request to
     do so be lost, it ends with its connection, six seconds later. Raises django.db.OperationalError when no connection
-    is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone or stops the statement.
+    is free within READ_POOL_TIMEOUT_SECONDS, and when the server is gone or stops the statement; what PostgreSQL does
+    not take raises Django's other errors.
     """
     try:
         try:
@@ -171,10 +172,15 @@ async def fetch(query: Query, keys: Sequence[Any] = (), viewer: int | None = Non
                 raise
             await _pool.replace_all()
         return await _fetch_once(query, keys, viewer)
-    except psycopg.OperationalError as error:
-        raise OperationalError(str(error)) from error
-    except psycopg.InterfaceError as error:
-        raise InterfaceError(str(error)) from error
+    except psycopg.Error as error:
+        raise _as_djangos(error) from error
+
+
+def _as_djangos(error: psycopg.Error) -> Exception:
+    """The error that Django would raise: it has those of the DB-API by the same names."""
+    names = (kind.__name__ for kind in type(error).__mro__)
+    kind: type[Exception] = next(vars(utils)[name] for name in names if name in vars(utils))
+    return kind(str(error))
 
 
 def _lost(error: psycopg.Error) -> bool:

@@ -1,4 +1,4 @@
-"""Reads on the pool of asynchronous connections, and on Django's own: the same rows from both."""
+"""The pool of asynchronous connections that reads run on: lending, losing and replacing them."""
 
 import asyncio
 import select
@@ -7,29 +7,23 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+import uvloop
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection, connections
-from django.db.models import Model
-from psycopg.types.numeric import Int2, Int4
+from django.db import OperationalError, connections
 
-from apps.comments.models import Comment
 from apps.core import pool
-from apps.core.connection import MAX_PREPARED, Query
-from apps.core.rows import KEYS, compiled, fetch, on_djangos_connection
-from apps.core.statements import tally
-from apps.posts.models import Post, Tag
-from apps.users.models import Session, User
+from apps.core.connection import KEYS, Query
+from apps.core.rows import compiled, fetch
+from apps.posts.models import Post
 from tests.backends import backends, until
-from tests.proxy import network
-from tests.world import make_world
+from tests.proxy import network, tcp_network
+from tests.reads import end_connections, sql, the_pool, until_running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Seconds that something may take beyond what it waits for. No test of speed: machines are busy.
 LITTLE = 5.0
-MODELS = [User, Session, Post, Tag, Comment]
 
 
 @pytest.fixture(autouse=True)
@@ -37,61 +31,6 @@ async def nothing_stays_asleep(nothing_stays_connected: None) -> AsyncIterator[N
     """What a test that fails leaves running would keep the database from being dropped."""
     yield
     await sync_to_async(end_connections)("query LIKE '%%pg_sleep%%' AND pid <> pg_backend_pid()")
-
-
-def the_pool() -> pool.ReadPool:
-    assert pool._pool is not None
-    return pool._pool
-
-
-async def sql(statement: str) -> list[tuple[Any, ...]]:
-    return await pool.fetch(Query(statement))
-
-
-@pytest.mark.parametrize("model", MODELS)
-async def test_rows_have_djangos_values(read_pool: None, model: type[Model]) -> None:
-    await sync_to_async(make_world)(2)
-    instances = await sync_to_async(lambda: list(model._default_manager.order_by("pk")))()
-    with on_djangos_connection():
-        in_a_thread = await fetch(model._default_manager.order_by("pk"))
-    with tally() as counted:
-        rows = await fetch(model._default_manager.order_by("pk"))
-    assert (counted.statements, counted.rows) == (1, len(instances))
-    assert instances
-    for instance, row, other in zip(instances, rows, in_a_thread, strict=True):
-        loaded = {name: value for name, value in vars(instance).items() if name != "_state"}
-        for found in (row, other):
-            assert {name: getattr(found, name) for name in loaded} == loaded
-            assert {type(getattr(found, name)) for name in loaded} == {type(value) for value in loaded.values()}
-
-
-async def test_only_the_columns_that_are_asked_for_are_read(read_pool: None) -> None:
-    await sync_to_async(make_world)(1)
-    row: Any = (await fetch(Post.objects.all(), {"title", "no_column"}))[0]
-    assert row.names == ("id", "title")
-    with pytest.raises(AttributeError, match=r"Post\.body"):
-        _ = row.body
-
-
-async def test_a_deferred_column_stays_where_it_is(read_pool: None) -> None:
-    await sync_to_async(make_world)(1)
-    row: Any = (await fetch(User.objects.defer("password"), {"password", "first_name"}))[0]
-    assert row.names == ("id", "first_name")
-
-
-async def test_a_statement_runs_with_other_keys(read_pool: None) -> None:
-    world = await sync_to_async(make_world)(2)
-    statement = compiled(Post.objects.filter(pk__any_of=KEYS).order_by("pk"))
-    one, two = sorted(post.pk for post in world.posts)[:2]
-    assert [row.pk for row in await statement.fetch([one])] == [one]
-    assert [row.pk for row in await statement.fetch([one, two])] == [one, two]
-
-
-async def test_a_statement_may_be_larger_than_what_the_socket_takes_at_once(read_pool: None) -> None:
-    world = await sync_to_async(make_world)(1)
-    post = world.posts[0].pk
-    keys = [*range(10**9, 10**9 + 2 * 10**6), post]
-    assert [row.pk for row in await compiled(Post.objects.filter(pk__any_of=KEYS)).fetch(keys)] == [post]
 
 
 async def test_a_dropped_connection_is_replaced(read_pool: None) -> None:
@@ -123,6 +62,20 @@ async def test_a_cancelled_read_is_cancelled_on_the_server(read_pool: None) -> N
     await until_running(statement, running=False)
 
 
+async def test_a_cancelled_read_that_was_large_waits_for_nobody(one_connection: None) -> None:
+    """It takes another way to the server, and to an end, than one that the socket takes at once."""
+    statement = "SELECT pg_sleep(598) WHERE cardinality(%s::bigint[]) > 0"
+    query = Query(statement, [KEYS])
+    read = asyncio.ensure_future(pool.fetch(query, range(10**9, 10**9 + 2 * 10**6)))
+    await until_running(query.sql.decode())
+    read.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert read.cancelled()
+    await until_running(query.sql.decode(), running=False)
+    assert await sql("SELECT 1") == [(1,)]
+
+
 async def test_a_statement_ends_soon_after_its_connection(read_pool: None) -> None:
     """Though no request to cancel it has reached the server."""
     connection = await the_pool().take()
@@ -140,84 +93,6 @@ async def test_a_read_that_runs_away_is_stopped(settings: Any) -> None:
     async with pool.opened():
         with pytest.raises(OperationalError, match="statement timeout"):
             await sql("SELECT pg_sleep(600)")
-
-
-# What a connection keeps
-
-
-@pytest.fixture
-async def one_connection(settings: Any) -> AsyncIterator[None]:
-    """All reads run on the same connection."""
-    settings.READ_POOL_MAX = 1
-    async with pool.opened():
-        yield
-
-
-async def prepared() -> dict[str, tuple[int, int]]:
-    """The statements that the one connection keeps, but for this one, and how often each ran on either plan.
-
-    Generic plans first, then those made for the values of one run.
-    """
-    look = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
-    return {statement: (generic, custom) for statement, generic, custom in await sql(look) if statement != look}
-
-
-async def plan_cache_mode() -> str:
-    """Asked on the connection itself: a read would set it."""
-    connection = await the_pool().take()
-    [(mode,)] = await (await connection.execute("SHOW plan_cache_mode")).fetchall()
-    await the_pool().give_back(connection)
-    return str(mode)
-
-
-async def test_what_is_planned_once_runs_on_one_plan_whatever_the_keys(one_connection: None) -> None:
-    world = await sync_to_async(make_world)(2)
-    statement = compiled(Post.objects.filter(pk__any_of=KEYS))
-    for keys in ([], [world.posts[0].pk], [post.pk for post in world.posts], [1] * 1_000):
-        await statement.fetch(keys)
-        assert await plan_cache_mode() == "force_generic_plan"
-    [(text, plans)] = (await prepared()).items()
-    assert "= ANY" in text
-    assert plans == (4, 0)
-
-
-async def test_what_holds_a_clients_values_is_planned_for_them(one_connection: None) -> None:
-    """Five times; then PostgreSQL may judge that a plan for all values is as good."""
-    await sync_to_async(make_world)(2)
-    by_key = compiled(Post.objects.filter(pk__any_of=KEYS))
-    for place in range(5):
-        await by_key.fetch([place])
-        await compiled(Post.objects.filter(title=f"World {place}"), planned_once=False).fetch()
-        assert await plan_cache_mode() == "auto"
-    plans = await prepared()
-    assert sorted(plans.values()) == [(0, 5), (5, 0)]
-
-
-async def test_a_connection_keeps_so_many_statements_and_no_more(one_connection: None) -> None:
-    numbers = [*range(250), 0, 249, 1]
-    assert [await sql(f"SELECT {number} AS a_number") for number in numbers] == [[(number,)] for number in numbers]
-    # The one that looks is among them.
-    kept = await prepared()
-    assert len(kept) == MAX_PREPARED - 1
-    assert {f"SELECT {number} AS a_number" for number in (0, 1, 249)} <= kept.keys()
-    assert "SELECT 2 AS a_number" not in kept
-
-
-async def test_a_statement_in_use_is_kept(one_connection: None) -> None:
-    for number in range(MAX_PREPARED + 50):
-        await sql("SELECT 'often'")
-        await sql(f"SELECT {number}")
-    kept = await prepared()
-    assert kept["SELECT 'often'"] == (MAX_PREPARED + 50, 0)
-
-
-async def test_a_statement_that_fails_leaves_the_connection_as_it_was(one_connection: None) -> None:
-    [(pid,)] = await sql("SELECT pg_backend_pid()")
-    for broken in ("SELECT 1 / 0", "SELECT no_column", "SELEC"):
-        for _ in range(2):
-            with pytest.raises(psycopg.Error):
-                await sql(broken)
-            assert await sql("SELECT pg_backend_pid()") == [(pid,)]
 
 
 async def test_reads_that_are_cancelled_leave_the_pool_whole(read_pool: None, settings: Any) -> None:
@@ -330,6 +205,24 @@ async def test_a_connection_that_the_server_found_idle_for_too_long_is_replaced(
     assert await sql("SELECT 4") == [(4,)]
 
 
+def test_connections_over_tcp_are_replaced_on_uvloop() -> None:
+    """As in production. A server that ends a connection closes it, and answers what is sent then with a reset."""
+
+    async def end_all_and_read() -> list[list[tuple[Any, ...]]]:
+        answers = []
+        async with backends() as server, tcp_network() as between, AsyncExitStack() as stack:
+            with between.used():
+                await stack.enter_async_context(pool.opened())
+            for number in range(5):
+                async with asyncio.timeout(LITTLE):
+                    answers += await asyncio.gather(*(sql(f"SELECT {number}") for _ in range(10)))
+                assert await server.terminate() > 0
+        return answers
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(end_all_and_read()) == [[(number,)] for number in range(5) for _ in range(10)]
+
+
 async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> None:
     """One is dead, and no word comes from the others: a read that is told to stop then stops."""
     async with network(tmp_path) as between, AsyncExitStack() as stack:
@@ -357,51 +250,6 @@ async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> N
         assert await asyncio.gather(*(sql("SELECT 1, pg_sleep(0.1)::text") for _ in range(20))) == [[(1, "")]] * 20
 
 
-async def test_a_column_may_be_changed_while_the_server_runs(one_connection: None) -> None:
-    """A migration that widens it is released before the servers are, and they go on."""
-    await sync_to_async(make_world)(2)
-    statement = compiled(Session.objects.order_by("pk"))
-    before = await statement.fetch()
-    await sync_to_async(alter)("ALTER TABLE users_session ALTER COLUMN user_agent TYPE varchar(300)")
-    try:
-        assert await statement.fetch() == before
-    finally:
-        await sync_to_async(alter)("ALTER TABLE users_session ALTER COLUMN user_agent TYPE varchar(255)")
-
-
-def alter(statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-
-
-def end_connections(condition: str, *params: int) -> None:
-    """Return when they are gone."""
-    look = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND "
-    with connection.cursor() as cursor:
-        cursor.execute(look + condition, params)
-
-
-async def until_running(statement: str, *, running: bool = True) -> None:
-    """Return as soon as the server sleeps in `statement`, or no longer does.
-
-    Before it sleeps, while it is being prepared, a cancellation may come too early to stop it.
-    """
-    for _ in range(3_000):
-        if (await sync_to_async(is_running)(statement)) == running:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{statement} is {'not' if running else 'still'} running")
-
-
-def is_running(statement: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep' AND query = %s",
-            [statement],
-        )
-        return cursor.fetchone() is not None
-
-
 async def test_whoever_gives_all_back_may_be_told_to_stop_at_once(read_pool: None) -> None:
     ours = pool._pool
     assert ours is not None
@@ -416,9 +264,3 @@ async def test_whoever_gives_all_back_may_be_told_to_stop_at_once(read_pool: Non
         return ours._pool.get_stats()["pool_available"] == 3
 
     await until(all_are_back)
-
-
-async def test_numbers_larger_than_their_field_stay_as_large(read_pool: None) -> None:
-    for number in (2**31, 2**40 + 1, 2**63, -(2**31) - 1):
-        query = Query("SELECT %s, %s", [Int4(number), Int2(number)])
-        assert await pool.fetch(query) == [(number, number)]

@@ -1,0 +1,47 @@
+"""Reads on the pool, from below: bare SQL, and what becomes of it on the server."""
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from apps.core import pool
+from apps.core.connection import Query
+
+
+def the_pool() -> pool.ReadPool:
+    assert pool._pool is not None
+    return pool._pool
+
+
+async def sql(statement: str) -> list[tuple[Any, ...]]:
+    return await pool.fetch(Query(statement))
+
+
+def end_connections(condition: str, *params: int) -> None:
+    """Return when they are gone."""
+    look = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND "
+    with connection.cursor() as cursor:
+        cursor.execute(look + condition, params)
+
+
+async def until_running(statement: str, *, running: bool = True) -> None:
+    """Return as soon as the server sleeps in `statement`, or no longer does.
+
+    Before it sleeps, while it is being prepared, a cancellation may come too early to stop it.
+    """
+    for _ in range(3_000):
+        if (await sync_to_async(is_running)(statement)) == running:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{statement} is {'not' if running else 'still'} running")
+
+
+def is_running(statement: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep' AND query = %s",
+            [statement],
+        )
+        return cursor.fetchone() is not None
