@@ -23,8 +23,9 @@ lint: install ## Check style, formatting and the direction of imports
 	@.venv/bin/lint-imports
 
 format: install ## Mend style and formatting
-	@$(VENV_PYTHON) -m ruff check --fix .
+	@$(VENV_PYTHON) -m ruff check --fix --quiet --exit-zero .
 	@$(VENV_PYTHON) -m ruff format .
+	@$(VENV_PYTHON) -m ruff check .
 
 types: install ## Check the types, strictly
 	@$(VENV_PYTHON) -m mypy

@@ -90,7 +90,8 @@ class GraphQLEndpoint:
             return _refusal(call, RequestErrorCode.TIMEOUT, "The operation took too long.")
         except asyncio.CancelledError as error:
             if cast("asyncio.Task[object]", asyncio.current_task()).cancelling():
-                raise  # the server is being stopped
+                # uvicorn ends what still runs when it stops. It looks at nothing more than whether there is an answer.
+                return _refusal(call, RequestErrorCode.SERVICE_UNAVAILABLE, "The server is being stopped.")
             return _refusal(call, unexpected(error, "the request", call.request_id), MASKS[RequestErrorCode.INTERNAL])
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets a coded answer)
             code = unexpected(error, "the request", call.request_id)

@@ -79,7 +79,6 @@ class Call:
         # The server leaves the body of the answer to a HEAD out.
         self.method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         self.request_id: str = scope["request_id"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.operation = "unnamed"
         self.code = "OK"
         # Whether the body has come.
@@ -138,8 +137,7 @@ class Call:
         """The peer, or behind TRUSTED_PROXIES proxies the address that the outermost of them has seen."""
         address = (self.scope.get("client") or ("",))[0]
         if settings.TRUSTED_PROXIES:
-            lists = [value.decode("latin-1") for name, value in self.scope["headers"] if name == b"x-forwarded-for"]
-            forwarded = ",".join(lists).split(",")
+            forwarded = self._header(b"x-forwarded-for").split(",")
             address = forwarded[-min(settings.TRUSTED_PROXIES, len(forwarded))].strip() or address
         try:
             ip = str(ip_address(address))
@@ -148,7 +146,8 @@ class Call:
         return Client(ip, self._header(b"user-agent"))
 
     def _header(self, name: bytes) -> str:
-        return self.headers.get(name, b"").decode("latin-1")
+        """The header's value; sent more than once, it is one list."""
+        return b",".join(value for key, value in self.scope["headers"] if key == name).decode("latin-1")
 
     @cached_property
     def _parameters(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry.types.field import StrawberryField
 
-from schema.engine.levels import WrongNumberOfValues
+from schema.engine.levels import Levels, WrongNumberOfValues
 from schema.engine.permissions import Permission, guarded
 
 BatchResolver = Callable[..., Any]
@@ -67,12 +67,15 @@ def _one_by_one(resolver: BatchResolver) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(resolver):
 
         def resolve(root: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
-            return info.context.levels.load(resolver, root, info, kwargs)
+            levels: Levels | None = getattr(info.context, "levels", None)
+            if levels is None:
+                raise RuntimeError("On graphql-core, batch fields need a Levels() as info.context.levels.")
+            return levels.load(resolver, root, info, kwargs)
 
     else:
 
         def resolve(root: Any, info: strawberry.Info[Any, Any], **kwargs: Any) -> Any:
-            values: Sequence[Any] = resolver([root], info, **kwargs)
+            values = list(resolver([root], info, **kwargs))
             if len(values) != 1:
                 raise WrongNumberOfValues(resolver, 1, len(values))
             if isinstance(values[0], Exception):

@@ -79,7 +79,7 @@ def _steps(path: Any) -> Iterator[tuple[str, str | None]]:
 
 async def _resolve(resolver: Callable[..., Awaitable[Sequence[Any]]], level: _Level) -> None:
     try:
-        values = await resolver(level.parents, level.info, **level.arguments)
+        values = list(await resolver(level.parents, level.info, **level.arguments))
         if len(values) != len(level.parents):
             raise WrongNumberOfValues(resolver, len(level.parents), len(values))
     except asyncio.CancelledError:

@@ -303,6 +303,13 @@ async def test_a_request_error_is_200_in_plain_json_and_400_in_the_new_media_typ
         assert answer.headers["content-type"].startswith(RESPONSE_JSON)
 
 
+async def test_accept_may_come_in_two_lines(api: Api) -> None:
+    for accepts in ([RESPONSE_JSON, "application/json"], ["application/json", RESPONSE_JSON]):
+        headers = [("Content-Type", "application/json"), *(("Accept", accept) for accept in accepts)]
+        response = await api.client.post("/graphql/", content=b'{"query": "{"}', headers=headers)
+        assert response.headers["content-type"].startswith(RESPONSE_JSON)
+
+
 async def test_an_error_of_a_field_is_200_in_both_media_types(api: Api) -> None:
     for accept in ("application/json", RESPONSE_JSON):
         answer = await api.post({"query": '{ node(id: "x") { id } }'}, headers={"Accept": accept})

@@ -52,6 +52,14 @@ def doubled(owners: Sequence[Any], info: Info) -> list[int]:
     return [owner.number * 2 for owner in owners]
 
 
+async def any_iterable(owners: Sequence[Any], info: Info) -> Any:
+    return (owner.number for owner in owners)
+
+
+def any_iterable_at_once(owners: Sequence[Any], info: Info) -> Any:
+    return (owner.number for owner in owners)
+
+
 def odd_at_once(owners: Sequence[Any], info: Info) -> list[Any]:
     return [owner.number if owner.number % 2 else ValueError(f"{owner.number} is even") for owner in owners]
 
@@ -69,6 +77,8 @@ class Owner:
     broken: int | None = batch_field(broken, description="Nothing.")
     shared: "Owner" = batch_field(shared, description="Another owner.")
     doubled: int = batch_field(doubled, description="Without a coroutine.")
+    any_iterable: int = batch_field(any_iterable, description="The number.")
+    any_iterable_at_once: int = batch_field(any_iterable_at_once, description="The number.")
     odd_at_once: int | None = batch_field(odd_at_once, description="Without a coroutine.")
     too_many_at_once: int | None = batch_field(too_many_at_once, description="Without a coroutine.")
 
@@ -209,6 +219,18 @@ async def test_a_wrong_number_of_values_of_a_plain_function_is_an_error() -> Non
     result = await run("{ boxes { owner { tooManyAtOnce } } }")
     assert result.errors is not None
     assert [error.message for error in result.errors] == ["too_many_at_once gave 2 values for 1 parents"] * 3
+
+
+async def test_the_values_may_come_in_any_iterable() -> None:
+    result = await run("{ boxes { owner { anyIterable anyIterableAtOnce } } }")
+    assert result.data is not None
+    assert result.data["boxes"][2] == [{"owner": {"anyIterable": 3, "anyIterableAtOnce": 3}}]
+
+
+async def test_without_levels_a_batch_field_says_what_it_needs() -> None:
+    result = await schema.execute("{ boxes { owner { number } } }", context_value=SimpleNamespace(calls=[]))
+    assert result.errors is not None
+    assert "info.context.levels" in result.errors[0].message
 
 
 async def test_closing_cancels_what_still_runs_and_starts_nothing_new() -> None:
