@@ -96,6 +96,7 @@ class Execution:
         if not objects:
             return []
         columns: list[Sequence[Any]] = []
+        # What is pending holds this list: it is filled below, and stays the same one.
         results: list[Result] = []
         for field in selection.fields:
             level = _Level(field, Path(path, field.key, selection.type.name), results)
@@ -155,9 +156,10 @@ class Execution:
             return [error] * len(objects)
 
     def _complete(self, level: _Level, output: Output, values: Any, pending: Pending) -> Sequence[Any]:
-        """The values as they stand in a result; a Failure where there is none and none can be left out.
+        """The values as they stand in a result; a Failure where there is none and it may not be null.
 
-        Raises HasToWait, before anything else has happened, when they are not there yet.
+        Raises HasToWait when they are not all there yet: then nothing has happened, no resolver below was called and
+        nothing is pending, and the same is done again with the values that have been awaited.
         """
         if type(values) not in LISTS:
             raise HasToWait(values)
@@ -216,7 +218,10 @@ class Execution:
             return self._failure(error)
 
     def _measure(self, column: Sequence[Any]) -> None:
-        """Keep in mind how many bytes the longest text of the column may have in JSON. Of a structure nobody knows."""
+        """Keep in mind how many bytes the longest text of the column may have in JSON. Of a structure nobody knows.
+
+        Whoever writes the answer knows by it, without looking at each value, that it cannot become too large.
+        """
         try:
             longest = max(map(len, column), default=0)
             if MOST_BYTES * longest <= self._longest_text:

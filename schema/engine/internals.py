@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import strawberry
@@ -250,11 +251,8 @@ def type_resolver(
     resolve_type = abstract.resolve_type or executor.type_resolver
     schema, ensure = executor.schema, Executor.ensure_valid_runtime_type
 
-    class _Schema:
-        """All that the check knows of its executor."""
-
-    holder: Any = _Schema()
-    holder.schema = schema
+    # All that the check looks at of its executor. That one is a request's, and plans outlive requests.
+    holder: Any = SimpleNamespace(schema=schema)
 
     def type_of(value: Any, info: Any) -> GraphQLObjectType:
         return ensure(holder, resolve_type(value, info, abstract), abstract, details, info, value)

@@ -37,7 +37,10 @@ trait: Callable[[type], Trait] = lru_cache(maxsize=1_000)(_trait)
 
 
 class HasToWait(Exception):
-    """Among `values`, or in lists of them, is something that has to be awaited first."""
+    """Among `values`, or in lists of them, is something that has to be awaited first.
+
+    Who raises it gives the values back, in the form in which it got them, to whoever knows where they belong.
+    """
 
     def __init__(self, values: Any) -> None:
         super().__init__()
