@@ -120,7 +120,7 @@ def table(times_of: dict[str, Times]) -> str:
 def growth_table(times_of: dict[int, Times]) -> str:
     """The medians by page size, as Markdown, with what a page of twice the size takes: 2 is linear."""
     lines = [
-        "| posts | values | graphql-core, ms | a doubling | breadth-first, ms | a doubling | ratio |",
+        "| posts | values | graphql-core, ms | per doubling | breadth-first, ms | per doubling | ratio |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     stock, ours = _growth(times_of, lambda times: times.stock), _growth(times_of, lambda times: times.breadth_first)

@@ -30,9 +30,12 @@ class Schema(strawberry.Schema):
     Strawberry's `execute` prepares each request anew, and knows none of this API's limits.
     """
 
-    def __init__(self, *args: Any, rules: Sequence[type[ASTValidationRule]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, rules: Sequence[type[ASTValidationRule]], hide_suggestions: bool, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.documents = Documents(self._schema, rules)
+        self.documents = Documents(self._schema, rules, hide_suggestions=hide_suggestions)
+        self._hide_suggestions = hide_suggestions
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: `schema.errors.format_errors` logs what is unexpected, once and with its request."""
@@ -47,6 +50,7 @@ class Schema(strawberry.Schema):
             operation_name=operation.name,
             is_awaitable=cast("Any", optimized_is_awaitable),
             max_coercion_errors=MAX_ERRORS,
+            hide_suggestions=self._hide_suggestions,
         )
         if isinstance(executor, list):
             return ExecutionResult(None, executor)  # graphql-core has refused the variables
@@ -68,6 +72,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
         config=CONFIG,
         execution_context_class=BreadthFirstExecutor if settings.GRAPHQL_ENGINE == "breadth" else None,
         rules=rules,
+        hide_suggestions=not settings.GRAPHQL_INTROSPECTION,
     )
     _drop_null_defaults(schema)
     return schema

@@ -91,11 +91,15 @@ class Operation:
 class Documents:
     """The valid documents of a schema. The least recently used are forgotten beyond 1,000, or 800,000 bytes of text.
 
-    Nothing of a request is kept with them. What is refused is looked at again each time.
+    Nothing of a request is kept with them. What is refused is looked at again each time. With `hide_suggestions` no
+    error says which name may have been meant: it would tell, name by name, what introspection does not.
     """
 
-    def __init__(self, schema: GraphQLSchema, rules: Sequence[type[ASTValidationRule]]) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, rules: Sequence[type[ASTValidationRule]], *, hide_suggestions: bool
+    ) -> None:
         self._schema = schema
+        self._hide_suggestions = hide_suggestions
         self._rules = (*specified_rules, *rules, MaybeNullValidationRule, OneOfInputValidationRule)
         self._known: OrderedDict[tuple[object, ...], tuple[Operation, ...]] = OrderedDict()
         self._bytes = 0
@@ -151,7 +155,7 @@ class Documents:
     def _checked(self, source: str) -> tuple[Operation, ...]:
         try:
             document = parse(source, max_tokens=settings.GRAPHQL_MAX_TOKENS)
-            errors = validate(self._schema, document, self._rules, MAX_ERRORS)
+            errors = validate(self._schema, document, self._rules, MAX_ERRORS, self._hide_suggestions)
         except GraphQLError as error:
             raise Refused([error]) from None
         except Exception as error:  # noqa: BLE001  (a scalar's opinion of a literal, a document nested too deeply)
