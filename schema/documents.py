@@ -18,7 +18,11 @@ from graphql import (
     OperationType,
     parse,
     specified_rules,
+    NamedTypeNode,
+    VariableNode,
+    Visitor,
     validate,
+    visit,
 )
 from graphql.validation import ASTValidationRule
 from graphql.validation.validate import ValidationAbortedError
@@ -30,7 +34,6 @@ from schema.errors import RequestError, RequestErrorCode, bad_input
 
 # Every key of an answer is one; so are more, which does no harm.
 WORD = re.compile(r"\w+")
-STEERING = re.compile(r"@(?:include|skip)\s*\(\s*if\s*:\s*\$(\w+)")
 MAX_DOCUMENTS = 1_000
 # Of their texts. A parsed document takes some fifty times the room of its text, which is 40 MB at most.
 MAX_BYTES = 800_000
@@ -126,7 +129,7 @@ class Documents:
         length, limit = len(source), settings.GRAPHQL_MAX_DOCUMENT_LENGTH
         if length > limit:
             raise Refused([_too_complex(f"The document has {length:,} characters, at most {limit:,} are taken.")])
-        lines = source.count("\n") + source.count("\r")
+        lines = source.count("\n") + source.count("\r") - source.count("\r\n")
         if lines > MAX_LINES:
             raise Refused([_too_complex(f"The document has {lines:,} line breaks, at most {MAX_LINES:,} are taken.")])
         # The limits are part of the verdict.
@@ -163,12 +166,33 @@ class Documents:
         if errors:
             raise Refused(_explained(errors))
         longest_key = max(map(len, WORD.findall(source)), default=0)
-        steering = frozenset(STEERING.findall(source))
+        steering = _Steering()
+        visit(document, steering)
         return tuple(
-            Operation(document, node, Cost(self._schema, document, node), longest_key, steering)
+            Operation(document, node, Cost(self._schema, document, node), longest_key, frozenset(steering.names & _booleans(node)))
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
         )
+
+
+class _Steering(Visitor):
+    """Finds the variables in @include and @skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: Any, *_: Any) -> None:
+        if node.name.value in {"include", "skip"}:
+            self.names |= {each.value.name.value for each in node.arguments if isinstance(each.value, VariableNode)}
+
+
+def _booleans(operation: OperationDefinitionNode) -> set[str]:
+    return {
+        each.variable.name.value
+        for each in operation.variable_definitions or ()
+        if isinstance(each.type, NamedTypeNode) and each.type.name.value == "Boolean"
+    }
 
 
 def _too_complex(message: str, node: Node | None = None) -> GraphQLError:

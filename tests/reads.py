@@ -1,6 +1,5 @@
 """Reads on the pool, from below: bare SQL, and what becomes of it on the server."""
 
-import asyncio
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -8,6 +7,7 @@ from django.db import connection
 
 from apps.core import pool
 from apps.core.connection import Query
+from tests.backends import until
 
 
 def the_pool() -> pool.ReadPool:
@@ -31,11 +31,11 @@ async def until_running(statement: str, *, running: bool = True) -> None:
 
     Before it sleeps, while it is being prepared, a cancellation may come too early to stop it.
     """
-    for _ in range(3_000):
-        if (await sync_to_async(is_running)(statement)) == running:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{statement} is {'not' if running else 'still'} running")
+
+    async def is_so() -> bool:
+        return await sync_to_async(is_running)(statement) == running
+
+    await until(is_so)
 
 
 def is_running(statement: str) -> bool:

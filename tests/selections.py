@@ -1,12 +1,18 @@
 """Selection sets written from the schema, so that no field of any type can be forgotten."""
 
 from graphql import (
+    FieldNode,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
     get_named_type,
     is_leaf_type,
+    parse,
+    visit,
 )
 
 from schema.root import schema
@@ -41,6 +47,33 @@ def selection_of_type(name: str, levels: int) -> str:
 def leads_to_rows(field: GraphQLField) -> bool:
     """Whether `field` reaches rows of other types than its parent's own."""
     return not is_leaf_type(get_named_type(field.type))
+
+
+def ways_to(*names: str) -> set[str]:
+    """The fields, as `Tag.posts`, that give rows of the types called `names`: one, a list or a page."""
+    given = {"Node", *names, *(f"{name}Connection" for name in names)}
+    return {
+        f"{kind.name}.{name}"
+        for kind in TYPES.values()
+        if isinstance(kind, GraphQLObjectType) and (kind is QUERY or _is_node(kind))
+        for name, field in kind.fields.items()
+        if get_named_type(field.type).name in given
+    }
+
+
+def ways_in(operation: str) -> set[str]:
+    """The fields, as `Tag.posts`, that `operation` selects something of."""
+    types = TypeInfo(schema._schema)
+    found: set[str] = set()
+
+    class Fields(Visitor):
+        def enter_field(self, node: FieldNode, *_: object) -> None:
+            parent = types.get_parent_type()
+            if parent is not None and node.selection_set:
+                found.add(f"{parent.name}.{node.name.value}")
+
+    visit(parse(operation), TypeInfoVisitor(types, Fields()))
+    return found
 
 
 def _selection(kind: GraphQLNamedType, levels: int) -> str:

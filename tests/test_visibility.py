@@ -1,10 +1,12 @@
 """Drafts, scheduled and archived posts are their author's and the staff's, through whatever door one comes."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
@@ -15,6 +17,7 @@ from apps.users.models import User
 from schema.relay import global_id
 from tests.api import Answer, Api
 from tests.make import gid, make_comment, make_post, make_tag, make_user
+from tests.selections import ways_in, ways_to
 
 pytestmark = pytest.mark.django_db
 
@@ -111,6 +114,25 @@ async def through_nodes_of_comments(api: Api, house: House) -> list[str]:
     return [node["post"]["id"] for node in (await api(query, v=ids)).data["nodes"] if node]
 
 
+async def through_parents(api: Api, house: House) -> list[str]:
+    ids = [gid(reply) for reply in house.replies.values()]
+    query = "query($v: [ID!]!) { nodes(ids: $v) { ... on Comment { parent { id } } } }"
+    return [node["parent"]["id"] for node in (await api(query, v=ids)).data["nodes"] if node]
+
+
+async def through_replies(api: Api, house: House) -> list[str]:
+    ids = [gid(comment) for comment in house.comments.values()]
+    query = """query($v: [ID!]!) {
+      nodes(ids: $v) { ... on Comment { replies { totalCount nodes { id } edges { node { id } } } } }
+    }"""
+    return [id for node in (await api(query, v=ids)).data["nodes"] if node for id in listed(node["replies"])]
+
+
+async def through_comments_of_posts(api: Api, house: House) -> list[str]:
+    query = "{ posts { nodes { comments { totalCount nodes { id } edges { node { id } } } } } }"
+    return [id for post in (await api(query)).data["posts"]["nodes"] for id in listed(post["comments"])]
+
+
 def through_posts(filter: str = "", order_by: str = "NEWEST") -> Callable[[Api, House], Awaitable[list[str]]]:
     async def look(api: Api, house: House) -> list[str]:
         given = filter.replace("AUTHOR", gid(house.author)).replace("TAG", house.tag.slug)
@@ -188,6 +210,9 @@ DOORS = {
     "search in posts of user": through_search_of_user,
     "posts of tag": through_posts_of_tag,
     "tags of posts": through_tags_of_posts,
+    "comments of posts": through_comments_of_posts,
+    "parents": through_parents,
+    "replies": through_replies,
     "comments of user": through_comments_of_user,
     "post of comments": through_posts_of_comments,
 }
@@ -198,6 +223,19 @@ async def test_every_door_shows_what_the_viewer_may_see(api: Api, house: House, 
     seen = await viewer_of(api, house, viewer)
     shown = {name: states(house, await look(seen, house)) for name, look in DOORS.items()}
     assert shown == dict.fromkeys(DOORS, SEES[viewer])
+
+
+async def test_every_way_to_posts_and_comments_is_a_door(api: Api, house: House) -> None:
+    """A field that is new, and gives rows of theirs, needs a door above."""
+    asked: list[str] = []
+
+    async def keep(request: httpx.Request) -> None:
+        asked.append(json.loads(request.content)["query"])
+
+    api.client.event_hooks["request"].append(keep)
+    for look in DOORS.values():
+        await look(api, house)
+    assert ways_to("Post", "Comment") - set().union(*map(ways_in, asked)) == set()
 
 
 @pytest.mark.parametrize("status", PostStatus)

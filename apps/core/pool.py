@@ -42,11 +42,6 @@ class ReadPool:
         self._since = monotonic()
         self._returning: set[asyncio.Task[None]] = set()
 
-    @property
-    def size(self) -> int:
-        """How many connections there are."""
-        return self._pool.get_stats()["pool_size"]
-
     async def take(self) -> ReadConnection:
         """A connection. Raises PoolTimeout when none is free within READ_POOL_TIMEOUT_SECONDS."""
         if self._at_hand:
@@ -60,15 +55,11 @@ class ReadPool:
     async def give_back(self, connection: ReadConnection) -> None:
         """Have it at hand for the next, unless somebody waits for it already, or nobody will come."""
         if self._waiting or self._pool.closed:
-            await self._put(connection)
+            await self.discard(connection)
             return
         self._at_hand.append(connection)
         if monotonic() - self._since > AT_HAND_SECONDS:
             await self.give_all_back()
-
-    async def discard(self, connection: ReadConnection) -> None:
-        """Let psycopg see what is left of it: a broken one is replaced."""
-        await self._put(connection)
 
     def leave(self, connection: ReadConnection) -> None:
         """Have the statement that runs on it stopped. Whoever was told to stop need not wait until it is."""
@@ -85,7 +76,8 @@ class ReadPool:
         finally:
             await self._pool.putconn(connection)
 
-    async def _put(self, connection: ReadConnection) -> None:
+    async def discard(self, connection: ReadConnection) -> None:
+        """Let psycopg see what is left of it: a broken one is replaced."""
         await asyncio.shield(self._carried_through(self._pool.putconn(connection)))
 
     def _carried_through(self, returning: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -117,11 +109,6 @@ _pool: ReadPool | None = None
 
 def is_open() -> bool:
     return _pool is not None
-
-
-def size() -> int:
-    """How many connections the pool has."""
-    return _pool.size if _pool is not None else 0
 
 
 @asynccontextmanager
@@ -204,7 +191,7 @@ async def _fetch_once(query: Query, keys: Sequence[Any], viewer: int | None) -> 
         await pool.discard(connection)
         raise
     await pool.give_back(connection)
-    count(1, len(rows))
+    count(len(rows))
     return rows
 
 

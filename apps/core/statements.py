@@ -47,9 +47,9 @@ def _count(execute: Callable[..., Any], sql: str, params: Any, many: bool, conte
     return result
 
 
-def count(statements: int, rows: int) -> None:
-    """Count what was sent otherwise than through a connection of Django's."""
+def count(rows: int) -> None:
+    """Count one statement that was sent otherwise than through a connection of Django's."""
     counted = _current.get()
     if counted is not None:
-        counted.statements += statements
+        counted.statements += 1
         counted.rows += rows

@@ -223,14 +223,12 @@ class Execution:
         Whoever writes the answer knows by it, without looking at each value, that it cannot become too large.
         """
         try:
-            longest = max(map(len, column), default=0)
-            if MOST_BYTES * longest <= self._longest_text:
-                return None
             text = "".join(column)
         except TypeError:
             if any(isinstance(value, dict | list | tuple) for value in column):
                 self._longest_text = sys.maxsize
             return self._measure([value for value in column if issubclass(type(value), str)])
+        longest = max(map(len, column), default=0)
         # What all texts of the column take beyond their characters might be the longest one's.
         self._longest_text = max(self._longest_text, min(longest + _escapes(text), longest * MOST_BYTES))
         return None
@@ -265,7 +263,7 @@ class Execution:
         """`values` itself, or with an error in the place of each that is not of the type that it should be of."""
         accepts, info = cast("Callable[..., Any]", output.accepts), level.info(self._executor)
         one_of_each = dict(zip(map(type, values), values, strict=True))
-        if getattr(accepts, "by_class", False) and all(accepts(value, info) is True for value in one_of_each.values()):
+        if getattr(accepts, "by_class", False) and all(attempt(accepts, value, info) is True for value in one_of_each.values()):
             return values
         checked: list[Any] = []
         for value in values:

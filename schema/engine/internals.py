@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -47,7 +47,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from schema.engine.fields import BatchField
-from schema.engine.plan import Field, Kind, Leaf, getter
+from schema.engine.plan import Field, Kind, Leaf
 
 if TYPE_CHECKING:
     from schema.engine.plan import Attributes
@@ -137,7 +137,7 @@ def classified(
         return Field(key, name, Kind.TYPENAME, nodes, parent, definition, resolve)
     if field is not None and _is_attribute(field, resolve):
         attribute = getattr(field, "django_name", None) or field.python_name
-        return Field(key, name, Kind.ATTRIBUTE, nodes, parent, definition, getter(attribute), attribute)
+        return Field(key, name, Kind.ATTRIBUTE, nodes, parent, definition, attrgetter(attribute), attribute)
     if isinstance(field, BatchField) and not field.extensions and not _strawberry(executor.schema).exception_handlers:
         return Field(key, name, Kind.BATCH, nodes, parent, definition, field.batch_resolver, strawberry_field=field)
     return Field(key, name, Kind.EACH, nodes, parent, definition, resolve)
@@ -237,11 +237,6 @@ def let_go(executor: Executor) -> None:
     Otherwise all that a request has held would wait for the garbage collector, and the requests for it.
     """
     executor.async_helpers = None  # type: ignore[assignment]  # nobody asks for them any more
-
-
-def is_async(function: Any) -> bool:
-    """Whether a type is told by something that has to be awaited."""
-    return inspect.iscoroutinefunction(function)
 
 
 def type_resolver(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType
@@ -41,8 +40,8 @@ class Leaf:
     # By a value's very type: what gives the same as `coerce`, faster.
     swift: Mapping[type, Callable[[Any], Any]]
     plain: frozenset[type]
-    bounds: tuple[int, int] | None = None
-    is_open: bool = False
+    bounds: tuple[int, int] | None
+    is_open: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -146,11 +145,6 @@ def _assembler(fields: int) -> Callable[..., Callable[..., list[dict[str, Any]]]
     code = f"lambda {keys}: lambda {columns}: [{{{items}}} for {values}, in zip({columns})]"
     make: Callable[..., Callable[..., list[dict[str, Any]]]] = eval(code, {})  # noqa: S307
     return make
-
-
-def getter(attribute: str) -> Callable[[Any], Any]:
-    """Reads `attribute` off an object."""
-    return attrgetter(attribute)
 
 
 def attributes_below(output: Output) -> Attributes:

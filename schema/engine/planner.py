@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from graphql import (
@@ -94,7 +95,7 @@ class Planner:
         raise NotCovered
 
     def _one(self, nullable: bool, selected: GraphQLObjectType, details: internals.Details) -> One:
-        if internals.is_async(selected.is_type_of):
+        if iscoroutinefunction(selected.is_type_of):
             raise NotCovered
         known = (selected.name, *(id(detail.node) for detail in details))
         if known not in self._selections:
@@ -105,7 +106,7 @@ class Planner:
 
     def _any_of(self, nullable: bool, abstract: GraphQLAbstractType, details: internals.Details) -> AnyOf:
         possible = self._schema.get_possible_types(abstract)
-        if internals.is_async(abstract.resolve_type) or any(internals.is_async(each.is_type_of) for each in possible):
+        if iscoroutinefunction(abstract.resolve_type) or any(iscoroutinefunction(each.is_type_of) for each in possible):
             raise NotCovered
         # The objects' own nullability: that of the position is the interface's.
         types = {each.name: self._one(True, each, details) for each in possible}

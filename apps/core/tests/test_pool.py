@@ -251,8 +251,7 @@ async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> N
 
 
 async def test_whoever_gives_all_back_may_be_told_to_stop_at_once(read_pool: None) -> None:
-    ours = pool._pool
-    assert ours is not None
+    ours = the_pool()
     for taken in [await ours.take() for _ in range(3)]:
         await ours.give_back(taken)
     giving = asyncio.ensure_future(ours.give_all_back())
