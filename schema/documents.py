@@ -10,17 +10,18 @@ from typing import Any
 
 from django.conf import settings
 from graphql import (
+    DirectiveNode,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NamedTypeNode,
     Node,
     OperationDefinitionNode,
     OperationType,
-    parse,
-    specified_rules,
-    NamedTypeNode,
     VariableNode,
     Visitor,
+    parse,
+    specified_rules,
     validate,
     visit,
 )
@@ -63,8 +64,8 @@ class Operation:
     cost: Cost
     # Characters that the keys of its answer have at most.
     longest_key: int
-    # The variables that steer @include and @skip.
-    steering: frozenset[str]
+    # The variables that steer @include and @skip, and may be null.
+    steering: set[str]
 
     @property
     def is_mutation(self) -> bool:
@@ -74,14 +75,14 @@ class Operation:
     def name(self) -> str | None:
         return self.node.name.value if self.node.name else None
 
-    def check_steering(self, variables: dict[str, Any]) -> None:
-        """Raise BAD_USER_INPUT for a null where @include or @skip want true or false: a type cannot say so."""
+    def checked(self, variables: dict[str, Any]) -> int:
+        """How many values the operation may give. Raises Refused for more than GRAPHQL_MAX_COST.
+
+        Raises BAD_USER_INPUT for a null where @include or @skip want true or false: a type cannot say so.
+        """
         for name in self.steering & variables.keys():
             if variables[name] is None:
                 raise bad_input(f"`${name}` decides what is selected: it must be true or false, not null.")
-
-    def checked_cost(self, variables: dict[str, Any]) -> int:
-        """How many values the operation may give. Raises Refused for more than GRAPHQL_MAX_COST."""
         cost, limit = self.cost.of(variables), settings.GRAPHQL_MAX_COST
         if cost > limit:
             message = (
@@ -92,7 +93,7 @@ class Operation:
 
 
 class Documents:
-    """The valid documents of a schema. The least recently used are forgotten beyond 1,000, or 800,000 bytes of text.
+    """The valid documents of a schema. The least recently used are forgotten beyond 1,000, or 200,000 characters.
 
     Nothing of a request is kept with them. What is refused is looked at again each time. With `hide_suggestions` no
     error says which name may have been meant: it would tell, name by name, what introspection does not.
@@ -166,28 +167,35 @@ class Documents:
         if errors:
             raise Refused(_explained(errors))
         longest_key = max(map(len, WORD.findall(source)), default=0)
-        steering = _Steering()
-        visit(document, steering)
+        steering = _steering(document) if "@" in source else set()
         return tuple(
-            Operation(document, node, Cost(self._schema, document, node), longest_key, frozenset(steering.names & _booleans(node)))
+            Operation(document, node, Cost(self._schema, document, node), longest_key, steering & _booleans(node))
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
         )
 
 
 class _Steering(Visitor):
-    """Finds the variables in @include and @skip."""
-
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
 
-    def enter_directive(self, node: Any, *_: Any) -> None:
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
         if node.name.value in {"include", "skip"}:
-            self.names |= {each.value.name.value for each in node.arguments if isinstance(each.value, VariableNode)}
+            self.names |= {
+                each.value.name.value for each in node.arguments or () if isinstance(each.value, VariableNode)
+            }
+
+
+def _steering(document: DocumentNode) -> set[str]:
+    """The variables that stand in @include and @skip."""
+    visitor = _Steering()
+    visit(document, visitor)
+    return visitor.names
 
 
 def _booleans(operation: OperationDefinitionNode) -> set[str]:
+    """The Boolean variables that may be null."""
     return {
         each.variable.name.value
         for each in operation.variable_definitions or ()

@@ -7,7 +7,7 @@ import strawberry
 from graphql import GraphQLError
 
 from schema.build import Schema, build_schema
-from schema.documents import MAX_BYTES, MAX_BYTES_OF_ONE, MAX_DOCUMENTS, Refused
+from schema.documents import MAX_BYTES, MAX_BYTES_OF_ONE, MAX_DOCUMENTS, MAX_LINES, Refused
 from schema.errors import RequestError
 from schema.tests.mounted import NoMutation
 
@@ -15,6 +15,14 @@ from schema.tests.mounted import NoMutation
 @strawberry.type
 class Query:
     fine: str = "fine"
+
+    @strawberry.field
+    def same(self, value: bool | None) -> bool | None:
+        return value
+
+    @strawberry.field
+    def echo(self, text: str | None) -> str | None:
+        return text
 
 
 @pytest.fixture
@@ -48,12 +56,47 @@ def test_what_is_refused_is_refused_each_time_and_not_kept(schema: Schema) -> No
     assert len(schema.documents) == 0
 
 
-def test_limits_are_part_of_the_verdict(schema: Schema, settings: Any) -> None:
+@pytest.mark.parametrize("limit", ["TOKENS", "DEPTH", "ALIASES"])
+def test_limits_are_part_of_the_verdict(schema: Schema, settings: Any, limit: str) -> None:
     source = "{ a: fine b: fine }"
     schema.documents.operation(source, None)
-    settings.GRAPHQL_MAX_ALIASES = 1
+    setattr(settings, f"GRAPHQL_MAX_{limit}", 0)
     with pytest.raises(Refused):
         schema.documents.operation(source, None)
+
+
+def test_the_largest_page_is_part_of_the_cost(schema: Schema, settings: Any) -> None:
+    first = schema.documents.operation("{ fine }", None)
+    settings.GRAPHQL_MAX_PAGE_SIZE += 1
+    assert schema.documents.operation("{ fine }", None) is not first
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_line_ends_once(schema: Schema, end: str) -> None:
+    schema.documents.operation("{ fine }" + MAX_LINES * end, None)
+    with pytest.raises(Refused) as refused:
+        schema.documents.operation("{ fine }" + (MAX_LINES + 1) * end, None)
+    assert f"{MAX_LINES + 1:,} line breaks" in str(refused.value.errors)
+
+
+@pytest.mark.parametrize(
+    ("source", "steers"),
+    [
+        ("query B($x: Boolean = true) { fine @include(if: $x) }", True),
+        ("query B($x: Boolean = true) { fine @skip(if:,$x) }", True),
+        ("query B($x: Boolean = true) { ...F } fragment F on Query { ... @include(if: #\n $x) { fine } }", True),
+        ("query B($x: Boolean) { same(value: $x) } # @include(if: $x)", False),
+        ("query A($x: Boolean = true) { fine @skip(if: $x) } query B($x: String) { echo(text: $x) }", False),
+    ],
+)
+def test_what_steers_the_selection_is_never_null(schema: Schema, source: str, steers: bool) -> None:
+    operation = schema.documents.operation(source, "B")
+    assert operation.checked({}) == operation.checked({"x": True}) > 0
+    if steers:
+        with pytest.raises(RequestError, match=r"\$x"):
+            operation.checked({"x": None})
+    else:
+        assert operation.checked({"x": None}) > 0
 
 
 def test_ten_thousand_documents_do_not_fill_the_memory(schema: Schema) -> None:
