@@ -241,7 +241,7 @@ class Counts(Generic[M]):
         def compile(viewer: User | None) -> Statement[tuple[int, int]]:
             rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
             counted = (narrow(rows) if narrow else rows).order_by().values(self._parent).annotate(count=Count("*"))
-            return compiled_for_each(counted.values_list("count"))
+            return compiled_for_each(counted.values_list("count"), planned_once=narrow is None)
 
         async def load_counts(wanted: list[int]) -> dict[int, int]:
             counts = await self._statements.of(viewer, key, compile).fetch(wanted, _key(viewer))
@@ -278,7 +278,8 @@ class Pages(Generic[M]):
         def compile(viewer: User | None) -> Statement[M]:
             rows = self._visible_to(viewer).filter(**{self._parent: ParentKey()})
             placed = page.apply(narrow(rows) if narrow else rows, order, for_cursors=cursors)
-            return compiled_for_each(placed[: page.size + 1], columns)
+            planned_once = narrow is None and page.starts_the_list
+            return compiled_for_each(placed[: page.size + 1], columns, planned_once=planned_once)
 
         async def load_pages(keys: list[int]) -> dict[int, list[M]]:
             rows = await self._statements.of(viewer, shape, compile).fetch(keys, _key(viewer))

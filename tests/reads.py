@@ -19,6 +19,15 @@ async def sql(statement: str) -> list[tuple[Any, ...]]:
     return await pool.fetch(Query(statement))
 
 
+async def prepared() -> dict[str, tuple[int, int]]:
+    """The statements that the one connection keeps, but for this one, and how often each ran on either plan.
+
+    Generic plans first, then those made for the values of one run.
+    """
+    look = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
+    return {statement: (generic, custom) for statement, generic, custom in await sql(look) if statement != look}
+
+
 def end_connections(condition: str, *params: int) -> None:
     """Return when they are gone."""
     look = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND "

@@ -16,6 +16,7 @@ from apps.posts.models import Post, PostStatus
 from apps.users.models import User
 from tests.api import Answer, Api
 from tests.make import START, Make, access_token, gid, make_comment, make_post, make_tag, make_user
+from tests.reads import prepared
 from tests.serving import serving
 from tests.statement_table import BUDGETS
 from tests.test_statement_budgets import FEED, as_writer, ask
@@ -234,3 +235,17 @@ async def test_viewers_who_ask_at_once_get_nothing_of_each_other(api: Api, setti
                     assert not seen or viewer is person, (query, text)
                 if viewer is not None and query != QUERIES[-1]:
                     assert viewer.draft.title in text, (query, text)
+
+
+async def test_only_what_no_client_has_narrowed_is_planned_once(api: Api, one_connection: None) -> None:
+    await sync_to_async(make_world)(2)
+    posts = "{ users { nodes { posts%s { totalCount nodes { id } pageInfo { endCursor } } } } }"
+    users = (await api(posts % "")).data["users"]["nodes"]
+    [cursor, *_] = filter(None, (user["posts"]["pageInfo"]["endCursor"] for user in users))
+    once = await prepared()
+    assert {custom for _, custom in once.values()} == {0}
+    for arguments in ('(filter: {search: "zebra"})', f'(after: "{cursor}")'):
+        assert (await api(posts % arguments)).data
+    searched = {sql: plans for sql, plans in (await prepared()).items() if "LATERAL" in sql and sql not in once}
+    assert len(searched) == 3  # a page and a total of what was searched, and a page behind a cursor
+    assert {generic for generic, _ in searched.values()} == {0}

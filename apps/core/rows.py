@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, lru_cache, partial
+from inspect import getattr_static
 from operator import itemgetter
 from types import FunctionType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
@@ -74,16 +75,24 @@ class Row(tuple[Any, ...]):
         return hash(self.pk)
 
     def __getattr__(self, name: str) -> Any:
-        member = getattr(self.model, name, None)
+        member = _member(self.model, name)
         if isinstance(member, FunctionType):
             return partial(member, self)
         if isinstance(member, property) and member.fget is not None and name != "pk":
             return member.fget(self)
+        if isinstance(member, staticmethod | classmethod):
+            return getattr(self.model, name)
         raise AttributeError(
             f"{self.model.__name__}.{name} is not among the columns that were loaded: a column is named in `@reads`, "
             "a relation is reached through a loader",
             name=name,
         )
+
+
+@lru_cache(maxsize=1_000)
+def _member(model: type[Model], name: str) -> Any:
+    """What stands in the class: asked for it, a class gives a static method's function like any other."""
+    return getattr_static(model, name, None)
 
 
 @lru_cache(maxsize=1_000)
@@ -243,7 +252,9 @@ def compiled(
     return Statement(sql, params, _maker(queryset, compiler), planned_once=planned_once)
 
 
-def compiled_for_each(queryset: QuerySet[Any, T], columns: Collection[str] | None = None) -> Statement[T]:
+def compiled_for_each(
+    queryset: QuerySet[Any, T], columns: Collection[str] | None = None, *, planned_once: bool = True
+) -> Statement[T]:
     """The statement that runs `queryset` once for each of its KEYS.
 
     `queryset` names its parent through `ParentKey()`, as in `filter(post_id=ParentKey()).order_by("-id")[:10]`. It
@@ -263,7 +274,8 @@ def compiled_for_each(queryset: QuerySet[Any, T], columns: Collection[str] | Non
         "SELECT page.*, parent.key AS parent_key FROM unnest(%s::bigint[]) AS parent (key) "  # noqa: S608
         f"CROSS JOIN LATERAL ({sql}) AS page"
     )
-    return Statement(statement, [KEYS, *params], _maker(queryset, compiler, "parent_key"))
+    make = _maker(queryset, compiler, "parent_key")
+    return Statement(statement, [KEYS, *params], make, planned_once=planned_once)
 
 
 def _narrowed(queryset: QuerySet[Any, T], columns: Collection[str] | None) -> QuerySet[Any, T]:

@@ -1,5 +1,6 @@
 """Statements on a connection of the pool: what they give, and what the connection keeps of them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from apps.core.rows import KEYS, compiled, fetch, on_djangos_connection
 from apps.core.statements import tally
 from apps.posts.models import Post, Tag
 from apps.users.models import Session, User
-from tests.reads import sql, the_pool
+from tests.reads import prepared, sql, the_pool
 from tests.world import make_world
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("nothing_stays_connected")]
@@ -73,15 +74,6 @@ async def test_numbers_larger_than_their_field_stay_as_large(read_pool: None) ->
     for number in (2**31, 2**40 + 1, 2**63, -(2**31) - 1):
         query = Query("SELECT %s, %s", [Int4(number), Int2(number)])
         assert await pool.fetch(query) == [(number, number)]
-
-
-async def prepared() -> dict[str, tuple[int, int]]:
-    """The statements that the one connection keeps, but for this one, and how often each ran on either plan.
-
-    Generic plans first, then those made for the values of one run.
-    """
-    look = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
-    return {statement: (generic, custom) for statement, generic, custom in await sql(look) if statement != look}
 
 
 async def plan_cache_mode() -> str:
@@ -150,6 +142,28 @@ async def test_what_was_prepared_may_be_thrown_away_by_others(one_connection: No
     await the_pool().give_back(connection)
     assert await sql("SELECT 1") == [(1,)]
     assert list(await prepared()) == ["SELECT 1"]
+
+
+async def test_nobody_relies_on_a_mode_whose_setting_was_interrupted(one_connection: None) -> None:
+    query = Query("SELECT 1", planned_once=False)
+    assert await pool.fetch(query) == [(1,)]
+    read = asyncio.ensure_future(sql("SELECT 2"))
+    await asyncio.sleep(0)
+    read.cancel()
+    await asyncio.wait([read])
+    assert await pool.fetch(query) == [(1,)]
+    assert await plan_cache_mode() == "auto"
+
+
+async def test_closed_it_lets_go_of_its_socket(one_connection: None) -> None:
+    await sql("SELECT 1")
+    connection = await the_pool().take()
+    readiness = connection._readiness
+    assert readiness is not None
+    assert readiness.close.alive
+    await connection.close()
+    assert not readiness.close.alive
+    await the_pool().discard(connection)
 
 
 async def test_a_column_may_be_changed_while_the_server_runs(one_connection: None) -> None:

@@ -211,6 +211,20 @@ async def test_a_row_is_the_row_that_it_was_read_from(read_pool: None, make: Mak
             assert not one == different  # noqa: SIM201
 
 
+@pytest.mark.parametrize("make_member", [staticmethod, classmethod])
+async def test_a_row_has_the_static_and_the_class_methods_of_its_model(
+    read_pool: None, make: Make, monkeypatch: pytest.MonkeyPatch, make_member: Callable[[Any], Any]
+) -> None:
+    def given(*values: Any) -> tuple[Any, ...]:
+        return values
+
+    monkeypatch.setattr(Post, "given", make_member(given), raising=False)
+    post: Any = await make.post()
+    row: Any
+    [row] = await fetch(Post.objects.all(), {"title"})
+    assert row.given(1) == post.given(1)
+
+
 # Statements
 
 
