@@ -36,11 +36,13 @@ from schema.engine.values import (
     within,
 )
 
-# That JSON makes of one character: \\u0001.
+# That JSON takes for one character: a control character is a backslash, a u, and four digits.
 MOST_BYTES = 6
+# What may be as long as it likes.
+LONG = frozenset((str, dict, list, tuple))
 
-# Levels, and the values that have to be awaited for each.
-Pending = list[tuple["_Level", Any]]
+# Fields, and the values that have to be awaited for each.
+Pending = list[tuple["_Run", Any]]
 Result = dict[str, Any]
 
 
@@ -99,12 +101,12 @@ class Execution:
         # What is pending holds this list: it is filled below, and stays the same one.
         results: list[Result] = []
         for field in selection.fields:
-            level = _Level(field, Path(path, field.key, selection.type.name), results)
+            run = _Run(field, Path(path, field.key, selection.type.name), results)
             try:
-                columns.append(self._complete(level, field.output, self._resolve(level, objects), pending))
+                columns.append(self._complete(run, field.output, self._resolve(run, objects), pending))
             except HasToWait as has_to_wait:
                 columns.append([None] * len(objects))
-                pending.append((level, has_to_wait.values))
+                pending.append((run, has_to_wait.values))
         results += selection.assemble(*columns) if columns else [{} for _ in objects]
         return results
 
@@ -115,14 +117,14 @@ class Execution:
         elif pending:
             await gathered(self._later, pending)
 
-    async def _later(self, waiting: tuple[_Level, Any]) -> None:
+    async def _later(self, waiting: tuple[_Run, Any]) -> None:
         """Put the field's values, once they are there, into the results of its level."""
-        level, values = waiting
-        field, results, pending = level.field, level.results, Pending()
+        run, values = waiting
+        field, results, pending = run.field, run.results, Pending()
         try:
             if type(values) not in LISTS:
                 values = _counted(field, await values, len(results))
-            column = await self._complete_arrived(level, values, pending)
+            column = await self._complete_arrived(run, values, pending)
         except Exception as error:  # noqa: BLE001  (it belongs to the field)
             column = [self._failure(error)] * len(results)
         key = field.key
@@ -130,23 +132,23 @@ class Execution:
             result[key] = value
         await self._together(pending)
 
-    async def _complete_arrived(self, level: _Level, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
+    async def _complete_arrived(self, run: _Run, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """The completed values, awaited as often as there is something to await in what has arrived."""
         while True:
             try:
-                return self._complete(level, level.field.output, values, pending)
+                return self._complete(run, run.field.output, values, pending)
             except HasToWait as has_to_wait:
                 values = has_to_wait.values
             values = await gathered(arrived, values)
 
-    def _resolve(self, level: _Level, objects: list[Any]) -> Any:
+    def _resolve(self, run: _Run, objects: list[Any]) -> Any:
         """One value for each object, an exception where there is none; or something to await that gives them."""
-        field = level.field
+        field = run.field
         if field.kind is Kind.ATTRIBUTE:
             return mapped(field.resolve, objects) or [attempt(field.resolve, each) for each in objects]
         if field.kind is Kind.TYPENAME:
             return [field.parent_type.name] * len(objects)
-        info = level.info(self._executor)
+        info = run.info(self._executor)
         if field.kind is Kind.EACH:
             return [attempt(internals.call_each, self._executor, field, each, info) for each in objects]
         try:
@@ -155,7 +157,7 @@ class Execution:
         except Exception as error:  # noqa: BLE001  (it belongs to the field)
             return [error] * len(objects)
 
-    def _complete(self, level: _Level, output: Output, values: Any, pending: Pending) -> Sequence[Any]:
+    def _complete(self, run: _Run, output: Output, values: Any, pending: Pending) -> Sequence[Any]:
         """The values as they stand in a result; a Failure where there is none and it may not be null.
 
         Raises HasToWait when they are not all there yet: then nothing has happened, no resolver below was called and
@@ -165,17 +167,17 @@ class Execution:
             raise HasToWait(values)
         kinds = set(map(type, values))
         if isinstance(output, Leaf) and kinds <= output.plain and within(output.bounds, values):
-            if output.is_open and str in kinds:
+            if output.is_open and not kinds.isdisjoint(LONG):
                 self._measure(values)
             return cast("Sequence[Any]", values)
         traits = set(map(trait, kinds))
         if Trait.WAITS in traits:
             raise HasToWait(values)
         if traits <= {Trait.USUAL}:
-            return self._complete_present(level, output, values, pending)
+            return self._complete_present(run, output, values, pending)
         places = [place for place, value in enumerate(values) if trait(type(value)) is Trait.USUAL]
         try:
-            present = self._complete_present(level, output, [values[place] for place in places], pending)
+            present = self._complete_present(run, output, [values[place] for place in places], pending)
         except HasToWait as has_to_wait:
             raise HasToWait(placed(values, places, has_to_wait.values)) from None
         completed = placed(values, places, present)
@@ -183,12 +185,10 @@ class Execution:
             if trait(type(value)) is Trait.ERROR:
                 completed[place] = self._failure(value)
             elif trait(type(value)) is Trait.NULL:
-                completed[place] = None if output.nullable else self._failure(_null_error(level.field))
+                completed[place] = None if output.nullable else self._failure(_null_error(run.field))
         return completed
 
-    def _complete_present(
-        self, level: _Level, output: Output, values: Sequence[Any], pending: Pending
-    ) -> Sequence[Any]:
+    def _complete_present(self, run: _Run, output: Output, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """The same for values of which none is null, failed or awaited."""
         if isinstance(output, Leaf):
             column = self._leaves(output, values)
@@ -196,10 +196,10 @@ class Execution:
                 self._measure(column)
             return column
         if isinstance(output, Many):
-            return self._lists(level, output, values, pending)
+            return self._lists(run, output, values, pending)
         if isinstance(output, One):
-            return self._objects(level, output, values, pending)
-        return self._objects_of_any(level, output, values, pending)
+            return self._objects(run, output, values, pending)
+        return self._objects_of_any(run, output, values, pending)
 
     def _leaves(self, output: Leaf, values: Sequence[Any]) -> list[Any]:
         """All at once; one by one, with what is to be said of each, when something is wrong with any."""
@@ -229,53 +229,57 @@ class Execution:
                 self._longest_text = sys.maxsize
             return self._measure([value for value in column if issubclass(type(value), str)])
         longest = max(map(len, column), default=0)
+        if MOST_BYTES * longest <= self._longest_text:
+            return None
         # What all texts of the column take beyond their characters might be the longest one's.
         self._longest_text = max(self._longest_text, min(longest + _escapes(text), longest * MOST_BYTES))
         return None
 
-    def _lists(self, level: _Level, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
+    def _lists(self, run: _Run, output: Many, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """All items of all lists are one level."""
-        lists = [value if type(value) in LISTS else attempt(_listed, level.field, value) for value in values]
+        lists = [value if type(value) in LISTS else attempt(_listed, run.field, value) for value in values]
         items = list(chain.from_iterable(each for each in lists if not isinstance(each, Exception)))
         try:
-            completed = self._complete(level, output.of, items, pending)
+            completed = self._complete(run, output.of, items, pending)
         except HasToWait as has_to_wait:
             raise HasToWait(cut(has_to_wait.values, lists)) from None
         return [self._failure(each) if isinstance(each, Exception) else each for each in cut(completed, lists)]
 
-    def _objects(self, level: _Level, output: One, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
+    def _objects(self, run: _Run, output: One, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """Objects that occur more than once are resolved once, and their result occurs as often as they do."""
         if output.accepts is not None:
-            checked = self._accepted(level, output, values)
+            checked = self._accepted(run, output, values)
             if checked is not values:
-                return self._complete(level, output, checked, pending)  # once more, without those refused
+                return self._complete(run, output, checked, pending)  # once more, without those refused
         selection = output.selection
         if not selection.shareable:
-            return self._select(selection, list(values), level.path, pending)
+            return self._select(selection, list(values), run.path, pending)
         unique = dict(zip(map(id, values), values, strict=True))
-        results = self._select(selection, list(unique.values()), level.path, pending)
+        results = self._select(selection, list(unique.values()), run.path, pending)
         if len(unique) == len(values):
             return results
         by_identity = dict(zip(unique, results, strict=True))
         return [by_identity[id(value)] for value in values]
 
-    def _accepted(self, level: _Level, output: One, values: Sequence[Any]) -> Sequence[Any]:
+    def _accepted(self, run: _Run, output: One, values: Sequence[Any]) -> Sequence[Any]:
         """`values` itself, or with an error in the place of each that is not of the type that it should be of."""
-        accepts, info = cast("Callable[..., Any]", output.accepts), level.info(self._executor)
+        accepts, info = cast("Callable[..., Any]", output.accepts), run.info(self._executor)
         one_of_each = dict(zip(map(type, values), values, strict=True))
-        if getattr(accepts, "by_class", False) and all(attempt(accepts, value, info) is True for value in one_of_each.values()):
+        if getattr(accepts, "by_class", False) and all(
+            attempt(accepts, value, info) is True for value in one_of_each.values()
+        ):
             return values
         checked: list[Any] = []
         for value in values:
             accepted = attempt(accepts, value, info)
             if not accepted:
-                accepted = internals.not_of_type(output.selection.type, value, level.field.nodes)
+                accepted = internals.not_of_type(output.selection.type, value, run.field.nodes)
             checked.append(accepted if isinstance(accepted, Exception) else value)
         return checked if any(isinstance(value, Exception) for value in checked) else values
 
-    def _objects_of_any(self, level: _Level, output: AnyOf, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
+    def _objects_of_any(self, run: _Run, output: AnyOf, values: Sequence[Any], pending: Pending) -> Sequence[Any]:
         """Objects grouped by their runtime type: each group is one level."""
-        info = level.info(self._executor)
+        info = run.info(self._executor)
         completed: list[Any] = [None] * len(values)
         groups: dict[str, list[int]] = {}
         for place, value in enumerate(values):
@@ -285,7 +289,7 @@ class Execution:
                 completed[place] = self._failure(error)
         for name, places in groups.items():
             one = output.types[name]
-            results = self._complete(level, one, [values[place] for place in places], pending)
+            results = self._complete(run, one, [values[place] for place in places], pending)
             for place, result in zip(places, results, strict=True):
                 completed[place] = result
                 if type(result) is dict:
@@ -307,8 +311,8 @@ class Outcome(ExecutionResult):
         self.longest_text = longest_text
 
 
-class _Level:
-    """One field of a selection, for all of its objects."""
+class _Run:
+    """One field of a selection, resolved once for all of its objects."""
 
     __slots__ = ("_info", "field", "path", "results")
 

@@ -17,7 +17,7 @@ class WrongNumberOfValues(RuntimeError):
 
 
 @dataclass(slots=True)
-class _Level:
+class _Gathering:
     info: Any
     arguments: dict[str, Any]
     parents: list[Any] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Levels:
     """
 
     def __init__(self) -> None:
-        self._open: dict[LevelKey, _Level] = {}
+        self._open: dict[LevelKey, _Gathering] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def load(
@@ -48,7 +48,7 @@ class Levels:
         key = (resolver, *_steps(info.path))
         level = self._open.get(key)
         if level is None:
-            level = self._open[key] = _Level(info, arguments)
+            level = self._open[key] = _Gathering(info, arguments)
             loop.call_soon(self._start, key, resolver)
         future: asyncio.Future[Any] = loop.create_future()
         level.parents.append(parent)
@@ -77,7 +77,7 @@ def _steps(path: Any) -> Iterator[tuple[str, str | None]]:
         path = path.prev
 
 
-async def _resolve(resolver: Callable[..., Awaitable[Sequence[Any]]], level: _Level) -> None:
+async def _resolve(resolver: Callable[..., Awaitable[Sequence[Any]]], level: _Gathering) -> None:
     try:
         values = list(await resolver(level.parents, level.info, **level.arguments))
         if len(values) != len(level.parents):

@@ -5,13 +5,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from schema.engine.levels import WrongNumberOfValues
+
 
 class Refusal(Exception):
     """The request may not read this field of this parent. The message is for the client."""
 
 
 class Permission(ABC):
-    """Says for which of a field's parents the request may read the field."""
+    """Says for which of a field's parents the request may read the field.
+
+    `@reads` on `has_permission_many` names the attributes of the parents that it looks at, `@reads()` none: without it
+    whole rows are loaded.
+    """
 
     message = "You may not see this."
 
@@ -31,7 +37,7 @@ def guarded(resolver: Callable[..., Any], permissions: Sequence[Permission]) -> 
         values: list[Any] = [None] * len(parents)
         allowed = list(range(len(parents)))
         for permission in permissions:
-            verdicts = await _awaited(permission.has_permission_many([parents[place] for place in allowed], info))
+            verdicts = await _each(permission.has_permission_many, [parents[place] for place in allowed], info)
             kept = []
             for place, verdict in zip(allowed, verdicts, strict=True):
                 if verdict:
@@ -40,7 +46,7 @@ def guarded(resolver: Callable[..., Any], permissions: Sequence[Permission]) -> 
                     values[place] = permission.refusal()
             allowed = kept
         if allowed:
-            resolved = await _awaited(resolver([parents[place] for place in allowed], info, **arguments))
+            resolved = await _each(resolver, [parents[place] for place in allowed], info, **arguments)
             for place, value in zip(allowed, resolved, strict=True):
                 values[place] = value
         return values
@@ -56,5 +62,10 @@ def guarded(resolver: Callable[..., Any], permissions: Sequence[Permission]) -> 
     return resolve
 
 
-async def _awaited(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
+async def _each(call: Callable[..., Any], parents: Sequence[Any], info: Any, **arguments: Any) -> Sequence[Any]:
+    """What `call` gives, awaited where it has to be: one value for each parent, or WrongNumberOfValues."""
+    values = call(parents, info, **arguments)
+    values = list(await values if inspect.isawaitable(values) else values)
+    if len(values) != len(parents):
+        raise WrongNumberOfValues(call, len(parents), len(values))
+    return values

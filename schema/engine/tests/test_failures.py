@@ -181,3 +181,35 @@ async def test_a_number_that_python_will_not_write_fails_alone() -> None:
     schemas = both(with_rows(strawberry.ID | None, each_of(lambda number: 10**5_000 if number == 1 else number)))
     result = await agreed(schemas, ROWS)
     assert result.data == {"rows": [{"number": n, "value": None if n == 1 else str(n)} for n in range(3)]}
+
+
+async def test_a_type_that_is_told_by_its_class_fails_for_its_own_position() -> None:
+    def told_by_class(value: Any, info: Any) -> bool:
+        if value.number == 2:
+            raise ValueError("nobody knows")
+        return bool(value.number)
+
+    told_by_class.by_class = True  # type: ignore[attr-defined]
+
+    @strawberry.type
+    class Thing:
+        number: int
+        is_type_of = staticmethod(told_by_class)
+
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        def fine(self) -> int:
+            return 1
+
+        @strawberry.field
+        def thing(self, number: int) -> Thing | None:
+            return Thing(number=number)
+
+    schemas = both(Query)
+    told = await agreed(schemas, "{ fine thing(number: 1) { number } }")
+    assert told.data == {"fine": 1, "thing": {"number": 1}}
+    for number in (0, 2):
+        refused = await agreed(schemas, f"{{ fine thing(number: {number}) {{ number }} }}")
+        assert refused.data == {"fine": 1, "thing": None}
+        assert [path for _, path in failures(refused)] == [["thing"]]

@@ -53,3 +53,7 @@ async def test_half_a_surrogate_pair_is_given_to_whoever_asked() -> None:
 
 async def test_of_a_structure_nobody_knows() -> None:
     assert (await outcome("{ json }", {"any": ["thing"]})).longest_text > 2**32
+
+
+async def test_a_structure_is_not_overlooked_behind_a_text_that_is_long() -> None:
+    assert (await outcome("{ texts json }", ["x" * 1_000])).longest_text > 2**32

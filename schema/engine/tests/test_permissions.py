@@ -117,3 +117,17 @@ async def test_a_permission_without_a_verdict_for_each_parent_refuses_all(name: 
     assert request.calls == []
     assert result.data == {"rows": [{"value": None}] * 3}
     assert [path for _, path in failures(result)] == [["rows", place, "value"] for place in range(3)]
+    if name != "raises":
+        assert "Broken.has_permission_many gave" in failures(result)[0][0]
+
+
+@pytest.mark.parametrize("number", [0, 2, 4])
+async def test_a_guarded_resolver_gives_one_value_for_each_parent_that_reaches_it(number: int) -> None:
+    def some(rows: Sequence[Any], info: Info) -> list[str]:
+        return ["value"] * number
+
+    field = batch_field(some, description="A text.", permissions=[Only("all", lambda _: True)])
+    result = await run(on_engine(with_rows(str | None, field)), "{ rows { value } }")
+    assert [message for message, _ in failures(result)] == [
+        f"{some.__qualname__} gave {number} values for 3 parents"
+    ] * 3
