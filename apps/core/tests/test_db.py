@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from apps.core.db import connection_scope, conninfo, violated_constraint, waits_bounded
+from apps.core.db import connection_scope, conninfo, in_one_go, violated_constraint, waits_bounded
 from tests.backends import until
 from tests.make import make_user
 
@@ -92,6 +92,32 @@ async def test_a_scope_that_is_left_at_once_gives_its_connection_back_when_its_w
     for _ in range(size + 1):
         async with connection_scope():
             assert await sync_to_async(backend)()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_next_scope_does_not_wait_for_the_work_of_one_that_was_left() -> None:
+    go_on = threading.Event()
+    started = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(started.set)
+        go_on.wait(60)
+
+    async def scope() -> None:
+        async with connection_scope():
+            await in_one_go(work)
+
+    task = asyncio.ensure_future(scope())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    try:
+        async with asyncio.timeout(10), connection_scope():
+            assert await in_one_go(backend)
+    finally:
+        go_on.set()
 
 
 def _busy(observer: psycopg.Connection) -> int:

@@ -250,6 +250,18 @@ async def test_replacing_connections_waits_for_none_of_them(tmp_path: Path) -> N
         assert await asyncio.gather(*(sql("SELECT 1, pg_sleep(0.1)::text") for _ in range(20))) == [[(1, "")]] * 20
 
 
+async def test_once_in_a_while_psycopg_sees_all_connections(read_pool: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It closes those that nobody needs, and replaces old ones."""
+    reads = the_pool()
+    lent = [await reads.take() for _ in range(3)]
+    await reads.give_back(lent.pop())
+    assert reads._pool.get_stats()["pool_available"] == 0
+    monkeypatch.setattr(pool, "AT_HAND_SECONDS", 0)
+    await reads.give_back(lent.pop())
+    assert reads._pool.get_stats()["pool_available"] == 2
+    await reads.give_back(lent.pop())
+
+
 async def test_whoever_gives_all_back_may_be_told_to_stop_at_once(read_pool: None) -> None:
     ours = the_pool()
     for taken in [await ours.take() for _ in range(3)]:
