@@ -2,7 +2,8 @@
 
 from schema.engine.execute import Outcome
 from schema.engine.executor import BreadthFirstExecutor
-from schema.engine.fields import BatchField, attributes_read, batch_field, reads
+from schema.engine.fields import BatchField, batch_field, reads
+from schema.engine.internals import attributes_read
 from schema.engine.levels import Levels
 from schema.engine.permissions import Permission, Refusal
 

@@ -111,9 +111,3 @@ def reads(*attributes: str) -> Callable[[R], R]:
         return resolver
 
     return declare
-
-
-def attributes_read(info: strawberry.Info[Any, Any], type_name: str) -> frozenset[str] | None:
-    """The attributes that the operation reads of the `type_name` objects that this field gives; None means any."""
-    read: Callable[[str], frozenset[str] | None] | None = getattr(info._raw_info, "attributes_read", None)  # noqa: SLF001
-    return read(type_name) if read else None

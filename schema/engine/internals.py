@@ -77,6 +77,12 @@ class LevelInfo(StrawberryResolveInfo):
         return self.attributes.get(type_name, frozenset())
 
 
+def attributes_read(info: strawberry.Info[Any, Any], type_name: str) -> frozenset[str] | None:
+    """The attributes that the operation reads of the `type_name` objects that this field gives; None means any."""
+    read: Callable[[str], frozenset[str] | None] | None = getattr(info._raw_info, "attributes_read", None)  # noqa: SLF001
+    return read(type_name) if read else None
+
+
 def covers(executor: Executor) -> bool:
     """Whether `executor` was asked for nothing that only graphql-core's own way of executing can give."""
     middleware = executor.middleware_manager
