@@ -89,9 +89,9 @@ class ReadPool:
 
     async def give_all_back(self) -> None:
         self._since = monotonic()
-        connections, self._at_hand = self._at_hand, []
+        at_hand, self._at_hand = self._at_hand, []
         # Begun here, not by gather(): told to stop at once, it would begin none, and all were nobody's.
-        returning = [self._carried_through(self._pool.putconn(connection)) for connection in connections]
+        returning = [self._carried_through(self._pool.putconn(connection)) for connection in at_hand]
         await asyncio.shield(asyncio.gather(*returning))
 
     async def replace_all(self) -> None:

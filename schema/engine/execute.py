@@ -165,12 +165,12 @@ class Execution:
         """
         if type(values) not in LISTS:
             raise HasToWait(values)
-        kinds = set(map(type, values))
-        if isinstance(output, Leaf) and kinds <= output.plain and within(output.bounds, values):
-            if output.is_open and not kinds.isdisjoint(LONG):
+        types = set(map(type, values))
+        if isinstance(output, Leaf) and types <= output.plain and within(output.bounds, values):
+            if output.is_open and not types.isdisjoint(LONG):
                 self._measure(values)
             return cast("Sequence[Any]", values)
-        traits = set(map(trait, kinds))
+        traits = set(map(trait, types))
         if Trait.WAITS in traits:
             raise HasToWait(values)
         if traits <= {Trait.USUAL}:

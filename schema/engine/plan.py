@@ -112,24 +112,24 @@ class Selection:
 
     type: GraphQLObjectType
     fields: list[Field]
-    # Makes the results of a level: a list of dictionaries, from a list of values for each field.
+    # Makes the results of a level: a list of dictionaries, from a list of values for each field. Unset where there are none.
     assemble: Callable[..., list[dict[str, Any]]] = field(init=False)
     # Whether an object that occurs twice need be resolved only once: no resolver is promised a call for each.
     shareable: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        # Without fields there is nothing to assemble.
-        self.assemble = list if not self.fields else _assembler(len(self.fields))(*(field.key for field in self.fields))
+        if self.fields:
+            self.assemble = _assembler(len(self.fields))(*(field.key for field in self.fields))
         self.shareable = all(field.kind is not Kind.EACH for field in self.fields)
 
 
 @dataclass(slots=True, eq=False)
 class Plan:
-    """An operation's root selection. `fields` counts the fields of all selections, for the cache's bound."""
+    """An operation's root selection, and how many fields all selections have, for the cache's bound."""
 
     root: Selection
     serial: bool
-    fields: int
+    field_count: int
 
 
 @lru_cache(maxsize=100)

@@ -159,4 +159,4 @@ class Plans:
 def _weight(plan: Plan | None, operation: OperationDefinitionNode) -> int:
     """A plan keeps its operation, and that the document's text and all of its tokens: comments and repetitions, too."""
     text = operation.loc.source.body if operation.loc else ""
-    return 1 + max(plan.fields if plan else 1, len(text) // CHARACTERS_OF_A_FIELD)
+    return 1 + max(plan.field_count if plan else 1, len(text) // CHARACTERS_OF_A_FIELD)

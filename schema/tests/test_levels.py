@@ -233,6 +233,14 @@ async def test_without_levels_a_batch_field_says_what_it_needs() -> None:
     assert "info.context.levels" in result.errors[0].message
 
 
+async def test_a_value_that_nobody_awaits_any_more_is_left_out() -> None:
+    levels = Levels()
+    info: Any = SimpleNamespace(path=Path(None, "owner", "Red"), context=Request(levels))
+    left, awaited = [levels.load(echo, Owner(number=number), info, {}) for number in (1, 2)]
+    left.cancel()
+    assert await awaited == "2"
+
+
 async def test_closing_cancels_what_still_runs_and_starts_nothing_new() -> None:
     started, stopped = asyncio.Event(), asyncio.Event()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import strawberry
+from graphql import GraphQLError
 
 from schema.engine import batch_field
 from schema.engine.tests.support import (
@@ -213,3 +214,11 @@ async def test_a_type_that_is_told_by_its_class_fails_for_its_own_position() -> 
         refused = await agreed(schemas, f"{{ fine thing(number: {number}) {{ number }} }}")
         assert refused.data == {"fine": 1, "thing": None}
         assert [path for _, path in failures(refused)] == [["thing"]]
+
+
+async def test_an_error_that_has_a_path_keeps_it() -> None:
+    def raises(number: int) -> Any:
+        raise GraphQLError("it was there", path=["elsewhere"])
+
+    result = await agreed(both(with_rows(str | None, each_of(raises))), "{ rows(count: 1) { value } }")
+    assert failures(result) == [("it was there", ["elsewhere"])]

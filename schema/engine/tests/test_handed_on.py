@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import pytest
 import strawberry
+from graphql import parse
+from graphql.execution.executor import AsyncWorkFinishedInfo, ExecutionHooks
 from strawberry.extensions import FieldExtension, SchemaExtension
 from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 
-from schema.engine import batch_field
+from schema.engine import BreadthFirstExecutor, batch_field
 from schema.engine.tests.support import (
     Info,
     Request,
@@ -171,6 +173,19 @@ async def test_middleware_sees_each_field_of_each_object() -> None:
     result = await agreed((engine, stock), "{ things { label } }")
     assert result == await run(engine, "{ things { label } }", request)
     assert request.notes == ["things", "things/0/label", "things/1/label", "things/2/label"]
+
+
+async def test_hooks_are_told_when_all_work_has_ended() -> None:
+    finished: asyncio.Queue[AsyncWorkFinishedInfo] = asyncio.Queue()
+    executor = BreadthFirstExecutor.build(
+        on_engine(Query)._schema,
+        parse("{ things { label } }"),
+        context_value=Request(),
+        hooks=ExecutionHooks(finished.put_nowait),
+    )
+    assert isinstance(executor, BreadthFirstExecutor)
+    await executor.execute_operation()
+    assert (await asyncio.wait_for(finished.get(), 10)).executor is executor
 
 
 async def test_an_extension_that_is_no_middleware_leaves_the_operation_to_the_engine() -> None:
