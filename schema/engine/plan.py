@@ -112,7 +112,7 @@ class Selection:
 
     type: GraphQLObjectType
     fields: list[Field]
-    # Makes the results of a level: a list of dictionaries, from a list of values for each field. Unset where there are none.
+    # Makes the results of a level: a list of dictionaries, from a list of values for each field. Unset without fields.
     assemble: Callable[..., list[dict[str, Any]]] = field(init=False)
     # Whether an object that occurs twice need be resolved only once: no resolver is promised a call for each.
     shareable: bool = field(init=False)
