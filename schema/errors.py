@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
 from apps.core.db import DATABASE_UNAVAILABLE
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
@@ -123,8 +123,9 @@ def code_of(error: GraphQLError, *, executed: bool) -> RequestErrorCode:
         return RequestErrorCode.INTERNAL
     if not executed:
         return RequestErrorCode.GRAPHQL_VALIDATION_FAILED
-    # Without a path it is graphql-core's refusal of a variable; with one, a resolver broke its type's promise.
-    return RequestErrorCode.INTERNAL if error.path else RequestErrorCode.BAD_USER_INPUT
+    # graphql-core's own: about a value that was sent (a variable, an argument), or about what a resolver has given.
+    about_a_field = error.path and all(isinstance(node, FieldNode) for node in error.nodes or ())
+    return RequestErrorCode.INTERNAL if about_a_field else RequestErrorCode.BAD_USER_INPUT
 
 
 def root_cause(error: GraphQLError) -> Exception | None:

@@ -330,10 +330,16 @@ class RootPages(Generic[M]):
             counted = visible(viewer).order_by().values(all=Value(1)).annotate(count=Count("*"))
             return compiled(counted.values_list("count", flat=True), planned_once=narrow is None)
 
-        async def total() -> int:
-            async with info.context.batchers.slots:
-                return sum(await self._totals.of(viewer, key, compile_total).fetch((), _key(viewer)))
+        async def load_page(_: list[None]) -> dict[None, list[M]]:
+            return {None: await self._statements.of(viewer, shape, compile).fetch((), _key(viewer))}
 
-        async with info.context.batchers.slots:
-            rows = await self._statements.of(viewer, shape, compile).fetch((), _key(viewer))
-        return page.cut(rows, order, total)
+        async def load_total(_: list[None]) -> dict[None, int]:
+            return {None: sum(await self._totals.of(viewer, key, compile_total).fetch((), _key(viewer)))}
+
+        async def total() -> int:
+            [count] = await info.context.batchers.of((self._totals, key), load_total).load([None])
+            return count or 0
+
+        # By batchers, so that a page is loaded once, however many fields ask for it.
+        [rows] = await info.context.batchers.of((self, shape), load_page).load([None])
+        return page.cut(rows or [], order, total)

@@ -98,13 +98,24 @@ async def test_the_nested_feed_keeps_its_budget(api: Api, size: int) -> None:
 
 async def test_the_same_relation_through_different_paths_is_read_once(api: Api) -> None:
     await sync_to_async(make_world)(4)
-    query = "{ a: posts { nodes { author { bio } } } b: posts { nodes { author { %s } } } }"
+    query = "{ a: posts { nodes { author { bio } } } b: posts(orderBy: OLDEST) { nodes { author { %s } } } }"
     answer = await api(query % "bio")
     assert answer.data["a"]["nodes"]
     assert answer.statements == 3
     # Other columns are other rows to a loader.
     apart = 4 if settings.GRAPHQL_ENGINE == "breadth" else 3
     assert (await api(query % "firstName")).statements == apart
+
+
+@pytest.mark.parametrize("again", ["posts", "posts(first: 20)", 'posts(filter: {search: " "})', "posts(filter: null)"])
+async def test_a_list_that_is_asked_for_often_is_read_once(api: Api, again: str) -> None:
+    await sync_to_async(make_world)(2)
+    selected = "{ totalCount nodes { id body } }"
+    answer = await api(f"{{ posts {selected} {' '.join(f'a{place}: {again} {selected}' for place in range(9))} }}")
+    assert answer.statements == 2
+    lists = list(answer.data.values())
+    assert lists == [lists[0]] * 10
+    assert len(lists[0]["nodes"]) == lists[0]["totalCount"] > 0
 
 
 async def test_a_total_is_counted_only_when_selected(api: Api) -> None:

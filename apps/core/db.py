@@ -1,6 +1,7 @@
 """Connections and constraints."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections, connections
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
+
+from apps.core.errors import DomainError, DomainErrors
+
+logger = logging.getLogger("broadside.errors")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,16 +82,25 @@ _at_work: set[asyncio.Task[Any]] = set()
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What the sync `work` gives, done in the scope's thread. Whoever is told to stop meanwhile stops at once.
 
-    The thread cannot be interrupted: it carries through what it has begun.
+    The thread cannot be interrupted: it carries through what it has begun. What then fails unexpectedly is logged.
     """
     task = asyncio.ensure_future(sync_to_async(work)(*args, **kwargs))
     _at_work.add(task)
     task.add_done_callback(_at_work.discard)
     try:
         return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_log_failure)
+        raise
     finally:
         # Its exception's traceback holds this frame.
         del task
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, DomainError | DomainErrors):
+        logger.error("Work that nobody waited for any more has failed", exc_info=error)
 
 
 async def in_one_go(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -64,3 +64,23 @@ async def test_a_name_as_long_as_a_request_is_answered_at_once(api: Api, repeate
     assert time.process_time() - started < 15
     assert answer.codes == ["BAD_USER_INPUT"]
     assert len(answer.body["errors"][0]["message"]) <= MESSAGE_MAX + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ('query($x: ID = "a") { found: node(id: $x) { id } }', ["found"]),
+        ('query($x: ID = "a") { nodes(ids: [$x]) { id } }', ["nodes"]),
+        ('mutation($x: ID = "a") { deletePost(input: {id: $x}) { errors { code } } }', ["deletePost"]),
+    ],
+)
+async def test_a_null_in_the_place_of_a_default_is_the_clients(
+    api: Api, caplog: pytest.LogCaptureFixture, query: str, path: list[str]
+) -> None:
+    """A type cannot say so: `ID` with a default may stand where `ID!` is wanted, and still be sent as null."""
+    answer = await api(query, x=None)
+    assert answer.codes == ["BAD_USER_INPUT"]
+    [error] = answer.body["errors"]
+    assert error["path"] == path
+    assert error["message"].endswith("not to be null.")
+    assert not [record for record in caplog.records if record.exc_info]

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from apps.core.db import connection_scope, conninfo, in_one_go, violated_constraint, waits_bounded
+from apps.core.db import _at_work, connection_scope, conninfo, in_one_go, in_thread, violated_constraint, waits_bounded
+from apps.core.errors import DomainError, ErrorCode
 from tests.backends import until
 from tests.make import make_user
 
@@ -118,6 +120,36 @@ async def test_the_next_scope_does_not_wait_for_the_work_of_one_that_was_left() 
             assert await in_one_go(backend)
     finally:
         go_on.set()
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(ZeroDivisionError("no"), 1), (DomainError(ErrorCode.CONFLICT, "no"), 0)]
+)
+@pytest.mark.django_db(transaction=True)
+async def test_what_fails_when_nobody_waits_for_it_is_logged_once(
+    caplog: pytest.LogCaptureFixture, error: Exception, logged: int
+) -> None:
+    go_on = threading.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(started.set)
+        go_on.wait(60)
+        raise error
+
+    task = asyncio.ensure_future(in_thread(work))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    [at_work] = _at_work
+    at_work.add_done_callback(lambda _: ended.set())
+    del at_work
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), 10)
+    gc.collect()
+    assert [record.exc_info is not None for record in caplog.records] == [True] * logged
 
 
 def _busy(observer: psycopg.Connection) -> int:

@@ -21,6 +21,9 @@ ORDERS = {
     PostOrder.TITLE: Order("post:title", Lower("title"), str, descending=False),
 }
 
+# What `listing` makes of a filter that narrows nothing.
+NOTHING = ("", None, None, None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -50,8 +53,9 @@ def listing(filter: PostFilter | None, order_by: PostOrder | None) -> Listing:
         )
 
     order = _order(order_by or PostOrder.NEWEST, search)
-    given = tuple(vars(filter).values())
-    return Listing(order, narrow if any(value is not None for value in given) else None, given)
+    # As checked, not as sent: blanks at the ends may be as long as a request.
+    given = (search, tag, author_id, filter.status, filter.published_after, filter.published_before)
+    return Listing(order, narrow if given != NOTHING else None, given)
 
 
 def _order(order_by: PostOrder, search: str) -> Order:
