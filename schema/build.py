@@ -25,7 +25,7 @@ from schema.scalars import CONFIG
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's, with a way of its own from a document to a result: `documents.operation`, then `run`.
+    """Strawberry's, with a way of its own: `documents.operation`, that one's `checked_cost`, then `run`.
 
     Strawberry's `execute` prepares each request anew, and knows none of this API's limits.
     """
@@ -61,7 +61,7 @@ class Schema(strawberry.Schema):
 
 
 def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
-    """The executable schema. The limits of GRAPHQL_MAX_* and GRAPHQL_INTROSPECTION hold for each request."""
+    """The executable schema. GRAPHQL_INTROSPECTION and GRAPHQL_ENGINE are read here, GRAPHQL_MAX_* at each request."""
     rules: list[type[ASTValidationRule]] = [LimitsRule]
     if not settings.GRAPHQL_INTROSPECTION:
         rules.append(NoSchemaIntrospectionCustomRule)

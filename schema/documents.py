@@ -75,7 +75,7 @@ class Operation:
     def name(self) -> str | None:
         return self.node.name.value if self.node.name else None
 
-    def checked(self, variables: dict[str, Any]) -> int:
+    def checked_cost(self, variables: dict[str, Any]) -> int:
         """How many values the operation may give. Raises Refused for more than GRAPHQL_MAX_COST.
 
         Raises BAD_USER_INPUT for a null where @include or @skip want true or false: a type cannot say so.

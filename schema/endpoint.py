@@ -107,7 +107,7 @@ class GraphQLEndpoint:
             call.operation = (operation.name or call.operation)[:100]
             if operation.is_mutation and call.method == "GET":
                 raise bad_input("Mutations have to be sent by POST.")
-            cost = operation.checked(sent.variables)
+            cost = operation.checked_cost(sent.variables)
             call.writes = operation.is_mutation
             result = await self._schema.run(operation, sent.variables, context)
         except Refused as refused:

@@ -100,13 +100,13 @@ class Batchers:
     """The batchers of one request, by what they load. At most READ_CONCURRENCY of them read at a time."""
 
     def __init__(self) -> None:
-        self.slots = asyncio.Semaphore(settings.READ_CONCURRENCY)
+        self._slots = asyncio.Semaphore(settings.READ_CONCURRENCY)
         self._batchers: dict[Hashable, Batcher[Any, Any]] = {}
 
     def of(self, key: Hashable, fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Batcher[K, V]:
         """The batcher for `key`, made with `fetch` when it is the first."""
         if key not in self._batchers:
-            self._batchers[key] = Batcher(fetch, self.slots)
+            self._batchers[key] = Batcher(fetch, self._slots)
         return self._batchers[key]
 
     def clear(self) -> None:

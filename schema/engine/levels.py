@@ -18,6 +18,8 @@ class WrongNumberOfValues(RuntimeError):
 
 @dataclass(slots=True)
 class _Gathering:
+    """The parents of a level that have come so far, and who waits for their values."""
+
     info: Any
     arguments: dict[str, Any]
     parents: list[Any] = field(default_factory=list)
