@@ -24,6 +24,8 @@ from schema.relay import DEFAULT_PAGE_SIZE
 
 # Lists that are not connections are short by their nature: a post's tags, a user's sessions.
 SHORT_LIST = 10
+# A tool asks for the schema once, or for a few of its types. What it selects there is not looked at.
+INTROSPECTION = 5_000
 WRAPPERS = ("Connection", "Edge")
 # The arguments that say how many objects a field gives.
 SIZES = ("first", "last", "ids")
@@ -94,8 +96,10 @@ class _Estimate:
         definition = self._schema.get_field(parent, field.name.value)
         if field.name.value == "__typename":
             return 1
-        if definition is None or field.name.value.startswith("__") or parent.name.startswith("__"):
-            return 0  # introspection reads no rows
+        if definition is None or parent.name.startswith("__"):
+            return 0
+        if field.name.value.startswith("__"):
+            return INTROSPECTION
         if not is_composite_type(inner := get_named_type(definition.type)):
             return 1
         below = self.of(field.selection_set, inner)

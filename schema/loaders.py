@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from django.conf import settings
 from django.db.models import Count, F, Model, QuerySet, Value
 
-from apps.core.rows import KEYS, ParentKey, Statement, Statements, compiled, compiled_for_each
+from apps.core.expressions import ParentKey
+from apps.core.rows import KEYS, Statement, Statements, compiled, compiled_for_each
 from schema.engine import attributes_read, reads
 from schema.errors import RequestError, RequestErrorCode
 from schema.relay import Order, Page, PageArgs

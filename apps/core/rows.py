@@ -21,9 +21,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import BigIntegerField, Expression, Field, ForeignKey, IntegerField, Lookup, Model, QuerySet
-from django.db.models.fields.related_lookups import RelatedIn, get_normalized_value
-from django.db.models.lookups import In
+from django.db.models import Model, QuerySet, TextField
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesListIterable
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -31,6 +29,8 @@ from apps.core import pool
 from apps.core.connection import KEYS as _KEYS
 from apps.core.connection import VIEWER, Query
 from apps.core.db import in_thread
+from apps.core.expressions import OwnKey
+from apps.core.statements import TooMuchText, count_text
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -124,13 +124,14 @@ def _columns_of(kind: type[Row]) -> list[str]:
 class Statement(Generic[T]):
     """A compiled queryset, with what makes rows of its answer. Holds the values that the queryset was made with."""
 
-    __slots__ = ("_make", "_params", "_query", "_sql")
+    __slots__ = ("_make", "_params", "_query", "_sql", "_texts")
 
     def __init__(
         self,
         sql: str | None,
         params: Sequence[Any],
         make: Callable[[tuple[Any, ...]], T],
+        texts: Sequence[Callable[[tuple[Any, ...]], str | None]] = (),
         *,
         planned_once: bool = True,
     ) -> None:
@@ -138,6 +139,8 @@ class Statement(Generic[T]):
         self._query = Query(sql or "", params, planned_once=planned_once)
         self._params = params
         self._make = make
+        # Getters of the columns whose values may be of any length.
+        self._texts = texts
 
     @property
     def is_timeless(self) -> bool:
@@ -148,13 +151,15 @@ class Statement(Generic[T]):
     async def fetch(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
         """The rows, for one statement, with `keys` in the place of KEYS and the key `viewer` in that of VIEWER.
 
-        Raises django.db.OperationalError when the database or the pool does not answer in time.
+        Raises django.db.OperationalError when the database or the pool does not answer in time, and TooMuchText when
+        the request has read more text than its answer could hold.
         """
         if self._sql is None:
             return []
+        if self._texts:
+            count_text(0)  # what would be too much in any case is not read
         if pool.is_open() and not _on_djangos_connection.get():
-            rows = await pool.fetch(self._query, keys, viewer)
-            return list(map(self._make, rows))
+            return self._made(await pool.fetch(self._query, keys, viewer))
         return await in_thread(self.fetch_in_transaction, keys, viewer)
 
     def fetch_in_transaction(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
@@ -163,7 +168,16 @@ class Statement(Generic[T]):
             return []
         with connection.cursor() as cursor:
             cursor.execute(self._sql, [self._value(param, keys, viewer) for param in self._params])
-            return list(map(self._make, cursor.fetchall()))
+            return self._made(cursor.fetchall())
+
+    def _made(self, rows: list[tuple[Any, ...]]) -> list[T]:
+        try:
+            for text in self._texts:
+                count_text(sum(map(len, filter(None, map(text, rows)))))
+        except TooMuchText:
+            rows.clear()  # the error's traceback holds them for as long as the request lasts
+            raise
+        return list(map(self._make, rows))
 
     @staticmethod
     def _value(param: Any, keys: Sequence[Any], viewer: int | None) -> Any:
@@ -217,7 +231,7 @@ class AnyViewer:
 
     @property
     def pk(self) -> Any:
-        return _OwnKey()
+        return OwnKey()
 
     def __getattr__(self, name: str) -> Any:
         known = "pk, is_staff and is_superuser"
@@ -249,7 +263,7 @@ def compiled(
         sql, params = compiler.as_sql()
     except EmptyResultSet:
         return Statement(None, (), _unreachable)
-    return Statement(sql, params, _maker(queryset, compiler), planned_once=planned_once)
+    return Statement(sql, params, _maker(queryset, compiler), _texts(compiler), planned_once=planned_once)
 
 
 def compiled_for_each(
@@ -275,7 +289,7 @@ def compiled_for_each(
         f"CROSS JOIN LATERAL ({sql}) AS page"
     )
     make = _maker(queryset, compiler, "parent_key")
-    return Statement(statement, [KEYS, *params], make, planned_once=planned_once)
+    return Statement(statement, [KEYS, *params], make, _texts(compiler), planned_once=planned_once)
 
 
 def _narrowed(queryset: QuerySet[Any, T], columns: Collection[str] | None) -> QuerySet[Any, T]:
@@ -310,6 +324,12 @@ def _maker(queryset: QuerySet[Any, T], compiler: SQLCompiler, *more: str) -> Cal
     return lambda row: cast("T", make(next(convert([row], converters))))
 
 
+def _texts(compiler: SQLCompiler) -> list[Callable[[tuple[Any, ...]], str | None]]:
+    """Getters of the columns that hold text of any length, as they come from the database."""
+    outputs = [expression.output_field for expression, *_ in compiler.select]
+    return [itemgetter(place) for place, output in enumerate(outputs) if isinstance(output, TextField)]
+
+
 def _iterable(queryset: QuerySet[Any, Any]) -> type[Any]:
     """What Django would make of the rows."""
     iterable: type[Any] = queryset._iterable_class  # noqa: SLF001  (it has no other name)
@@ -324,67 +344,3 @@ def _column_names(compiler: SQLCompiler) -> Iterator[str]:
 
 def _unreachable(row: object) -> Any:
     raise AssertionError("an empty result has no rows")
-
-
-class _ViewersKey(Expression):
-    # What Django makes of a number that stands in an expression.
-    output_field: Field[Any, Any] = IntegerField()
-
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        # Where no column stands beside it, PostgreSQL would take it for text.
-        return "%s::bigint", (VIEWER,)
-
-    def get_group_by_cols(self) -> list[Any]:
-        return []  # as a value
-
-
-class _OwnKey:
-    """What `AnyViewer.pk` is: a parameter in a query. Asked by Python, it would answer for the first viewer."""
-
-    def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
-        return _ViewersKey().resolve_expression(*args, **kwargs)
-
-    def __iter__(self) -> Iterator[_ViewersKey]:
-        """For Django, which compares conditions by their hashes, and looks into what has none."""
-        yield _ViewersKey()
-
-    def _refuse(self, *_: object) -> Any:
-        raise TypeError("A queryset is compiled once for many viewers: compare their key in a filter, not in Python.")
-
-    __eq__ = __hash__ = __contains__ = __str__ = __bool__ = __int__ = _refuse
-
-
-class ParentKey(Expression):
-    """In a queryset for `compiled_for_each`: the key of the parent that it is run for."""
-
-    output_field: Field[Any, Any] = BigIntegerField()
-
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, tuple[()]]:
-        return '"parent"."key"', ()
-
-
-@ForeignKey.register_lookup
-class InWithExpressions(RelatedIn):
-    """`filter(author__in=[viewer.pk, 5])`. Django's own takes expressions in a list for columns, not for relations."""
-
-    lookup_name = "in"
-
-    def get_prep_lookup(self) -> Any:
-        if not self.rhs_is_direct_value() or not any(hasattr(value, "resolve_expression") for value in self.rhs):
-            return super().get_prep_lookup()
-        self.rhs = [get_normalized_value(value, self.lhs)[0] for value in self.rhs]
-        return In.get_prep_lookup(self)
-
-
-@ForeignKey.register_lookup
-@Field.register_lookup
-class AnyOf(Lookup):
-    """`filter(id__any_of=keys)`: `= ANY(array)`, whose text, unlike that of IN, is the same for any number of keys."""
-
-    lookup_name = "any_of"
-    prepare_rhs = False
-
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        lhs, params = self.process_lhs(compiler, connection)
-        column_type = self.lhs.output_field.rel_db_type(connection)
-        return f"{lhs} = ANY(%s::{column_type}[])", [*params, KEYS if self.rhs is KEYS else list(self.rhs)]

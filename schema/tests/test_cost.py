@@ -15,7 +15,8 @@ pytestmark = pytest.mark.django_db
     [
         ("{ viewer { fullName } }", 2),
         ("{ __typename viewer { __typename fullName } }", 4),
-        ("{ __schema { types { name fields { name } } } }", 0),
+        ("{ __schema { types { name fields { name } } } }", 5_000),
+        ('{ __type(name: "User") { name } viewer { id } }', 5_002),
         ("{ posts(first: 7) { nodes { title body } } }", 21),
         ("{ posts { nodes { title } } }", 40),
         ("{ posts(last: 7) { edges { cursor node { title } } } }", 21),
@@ -86,6 +87,23 @@ async def test_an_answer_over_the_limit_is_not_sent_whatever_makes_it_large(
     assert (await api(query, id=gid(post))).codes == []
     settings.GRAPHQL_MAX_RESPONSE_BYTES = sent - 1
     assert (await api(query, id=gid(post))).codes == ["QUERY_TOO_COMPLEX"]
+
+
+@pytest.mark.parametrize("stored", ["x" * 1_000, "\U0001f600" * 1_000])
+async def test_no_more_text_is_read_than_could_be_sent(api: Api, make: Make, settings: Any, stored: str) -> None:
+    """Ten fields that each load rows of their own: what the answer cannot hold is not held in memory either."""
+    settings.GRAPHQL_MAX_RESPONSE_BYTES = 4_300
+    for _ in range(12):
+        await make.post(body=stored)
+    pages = [f"p{first}: posts(first: {first}) {{ nodes {{ body }} }}" for first in range(1, 12)]
+    one = await api(f"{{ {pages[0]} }}")
+    assert len(one.data["p1"]["nodes"]) == 1, "a page of one reads two texts"
+    answer = await api("{ " + " ".join(pages[2:]) + " }")
+    assert answer.body["data"] is None
+    assert {*answer.codes} == {"QUERY_TOO_COMPLEX"}
+    assert answer.statements < 9, "what would be too much in any case is not read"
+    assert answer.body["errors"][0]["message"] == "This reads more than 8,600 characters of text. Ask for less."
+    assert answer.status == 200
 
 
 async def test_errors_are_part_of_the_size(api: Api, settings: Any) -> None:
