@@ -8,6 +8,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 
 from benchmarks import blog
 from schema.engine import BreadthFirstExecutor, batch_field
+from schema.scalars import CONFIG
 
 # The context has no `levels`, so that an operation which the engine would hand to graphql-core fails.
 Info = strawberry.Info[blog.Blog, None]
@@ -76,5 +77,5 @@ class Query:
 
 
 schema = strawberry.Schema(
-    query=Query, execution_context_class=BreadthFirstExecutor, extensions=[ParserCache, ValidationCache]
+    query=Query, config=CONFIG, execution_context_class=BreadthFirstExecutor, extensions=[ParserCache, ValidationCache]
 )

@@ -8,6 +8,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.extensions import ParserCache, ValidationCache
 
 from benchmarks import blog
+from schema.scalars import CONFIG
 
 
 class Loaders:
@@ -105,4 +106,4 @@ class Query:
     hello: str = strawberry.field(resolver=hello, description="A field without rows.")
 
 
-schema = strawberry.Schema(query=Query, extensions=[ParserCache, ValidationCache])
+schema = strawberry.Schema(query=Query, config=CONFIG, extensions=[ParserCache, ValidationCache])
