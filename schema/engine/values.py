@@ -53,6 +53,8 @@ async def gathered(call: Callable[[Any], Coroutine[Any, Any, Any]], values: Sequ
     None is left running, whatever becomes of the others or of the request, and no coroutine among the values is left
     that nobody has begun.
     """
+    if len(values) == 1:
+        return [await call(values[0])]
     tasks = [asyncio.ensure_future(call(value)) for value in values]
     try:
         return await asyncio.gather(*tasks)
