@@ -15,7 +15,7 @@ run: install ## Run everything in this terminal; PORT=8000 and HOST=127.0.0.1 ma
 	@$(VENV_PYTHON) manage.py dev $(ARGS)
 
 test: install ## Run the tests with coverage; ARGS="-k login" runs some, without
-	@$(VENV_PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --numprocesses=2 --dist=loadfile)
+	@$(VENV_PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --numprocesses=2 --dist=loadfile --no-loadscope-reorder)
 
 lint: install ## Check style, formatting and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .

@@ -271,6 +271,7 @@ def everything_collected() -> Iterator[None]:
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine 'Executor.complete_:RuntimeWarning"
 )
 @pytest.mark.usefixtures("everything_collected")
+@pytest.mark.no_cover  # the measuring would take as long again
 @settings(
     max_examples=OPERATIONS, deadline=None, derandomize=OPERATIONS <= 500, suppress_health_check=list(HealthCheck)
 )

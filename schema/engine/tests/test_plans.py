@@ -161,6 +161,7 @@ async def test_each_operation_of_a_document_and_each_schema_has_a_plan_of_its_ow
     assert plans() == 4
 
 
+@pytest.mark.no_cover  # the measuring would take as long again
 async def test_ten_thousand_documents_leave_a_bounded_number_of_plans_and_the_one_in_use() -> None:
     schema = make_schema(DisableValidation)
     # A large one: to make room for its plan, several others would have to go.
