@@ -18,6 +18,7 @@ from graphql.validation import ASTValidationRule, NoSchemaIntrospectionCustomRul
 from strawberry.execution import optimized_is_awaitable
 from strawberry.types import ExecutionContext
 
+from schema.cost import WEIGHT
 from schema.documents import MAX_ERRORS, Documents, Operation
 from schema.engine import BreadthFirstExecutor
 from schema.limits import LimitsRule
@@ -75,6 +76,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
         hide_suggestions=not settings.GRAPHQL_INTROSPECTION,
     )
     _drop_null_defaults(schema)
+    _weigh(schema)
     return schema
 
 
@@ -90,3 +92,13 @@ def _drop_null_defaults(schema: Schema) -> None:
         for value in optional:
             if value.default_value is None:
                 value.default_value = Undefined
+
+
+def _weigh(schema: Schema) -> None:
+    """Write into graphql-core's fields what those of Strawberry say of the weight of their values."""
+    for graphql_type in schema._schema.type_map.values():  # noqa: SLF001
+        if isinstance(graphql_type, GraphQLObjectType):
+            for name, field in graphql_type.fields.items():
+                declared = schema.get_field_for_type(name, graphql_type.name)
+                if declared is not None and WEIGHT in declared.metadata:
+                    field.extensions[WEIGHT] = declared.metadata[WEIGHT]

@@ -22,9 +22,13 @@ from graphql.type import GraphQLNamedType, is_composite_type, is_list_type, is_n
 
 from schema.relay import DEFAULT_PAGE_SIZE
 
+# In the extensions of a field: for how many values one of its own counts.
+WEIGHT = "weight"
+# Characters of a text that counts as one value: what an operation selects has 200 million at most, by default.
+TEXT = 4_000
 # Lists that are not connections are short by their nature: a post's tags, a user's sessions.
 SHORT_LIST = 10
-# A tool asks for the schema once, or for a few of its types. What it selects there is not looked at.
+# A tool asks for the schema once, or for a few of its types. It reads no rows, and what it selects is not looked at.
 INTROSPECTION = 5_000
 WRAPPERS = ("Connection", "Edge")
 # The arguments that say how many objects a field gives.
@@ -34,7 +38,7 @@ SIZES = ("first", "last", "ids")
 class Cost:
     """What one operation may give: the values below its selection, objects and leaves alike.
 
-    Page sizes multiply, siblings add.
+    Page sizes multiply, siblings add. A text that may be long counts as several.
     """
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
@@ -101,7 +105,8 @@ class _Estimate:
         if field.name.value.startswith("__"):
             return INTROSPECTION
         if not is_composite_type(inner := get_named_type(definition.type)):
-            return 1
+            weight: int = definition.extensions.get(WEIGHT, 1)
+            return weight
         below = self.of(field.selection_set, inner)
         if parent.name.endswith(WRAPPERS):
             return below

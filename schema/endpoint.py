@@ -56,8 +56,7 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive)
         started = perf_counter()
-        # Of two texts that are read one is sent at least: a page of one reads a second row, to see whether there is.
-        with tally(most_characters=2 * settings.GRAPHQL_MAX_RESPONSE_BYTES) as counted:
+        with tally() as counted:
             answer = await self._respond(call)
         if call.is_operation and logger.isEnabledFor(logging.INFO):
             logger.info(

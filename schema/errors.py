@@ -10,7 +10,6 @@ from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
 from apps.core.db import DATABASE_UNAVAILABLE
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
-from apps.core.statements import TooMuchText
 from apps.core.text import is_storable
 from schema.engine import Refusal
 
@@ -111,8 +110,6 @@ def code_of(error: GraphQLError, *, executed: bool) -> RequestErrorCode:
         return cause.code
     if isinstance(cause, Refusal):
         return RequestErrorCode.FORBIDDEN
-    if isinstance(cause, TooMuchText):
-        return RequestErrorCode.QUERY_TOO_COMPLEX
     if isinstance(cause, DomainErrors):
         cause = cause.errors[0]
     if isinstance(cause, DomainError):
@@ -185,7 +182,7 @@ def _fields_of(error: GraphQLError) -> list[str] | None:
 def _message(error: GraphQLError) -> str:
     # Cut first: a name that graphql-core quotes may be a megabyte.
     message = error.message[:MESSAGE_MAX]
-    if isinstance(root_cause(error), RequestError | DomainError | DomainErrors | Refusal | TooMuchText):
+    if isinstance(root_cause(error), RequestError | DomainError | DomainErrors | Refusal):
         return message
     quoted = _QUOTED_VALUE.search(message)
     if quoted is None:

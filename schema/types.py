@@ -12,6 +12,7 @@ from strawberry import UNSET
 from strawberry.types import get_object_definition
 from strawberry_django.fields.field import StrawberryDjangoField
 
+from schema.cost import TEXT, WEIGHT
 from schema.engine import batch_field, reads
 from schema.relay import global_ids
 
@@ -36,6 +37,11 @@ class Column(StrawberryDjangoField):
         if self.base_resolver is not None:
             return super().get_result(source, info, args, kwargs)
         return getattr(source, self.django_name or self.python_name)
+
+
+def long_text(maximum: int) -> Any:
+    """A column of text with up to `maximum` characters, of which an operation's cost takes account."""
+    return strawberry_django.field(field_cls=Column, metadata={WEIGHT: 1 + maximum // TEXT})
 
 
 @reads("pk")

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import Model, QuerySet, TextField
+from django.db.models import Model, QuerySet
 from django.db.models.query import FlatValuesListIterable, ModelIterable, ValuesListIterable
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -30,7 +30,6 @@ from apps.core.connection import KEYS as _KEYS
 from apps.core.connection import VIEWER, Query
 from apps.core.db import in_thread
 from apps.core.expressions import OwnKey
-from apps.core.statements import TooMuchText, count_text
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -124,14 +123,13 @@ def _columns_of(kind: type[Row]) -> list[str]:
 class Statement(Generic[T]):
     """A compiled queryset, with what makes rows of its answer. Holds the values that the queryset was made with."""
 
-    __slots__ = ("_make", "_params", "_query", "_sql", "_texts")
+    __slots__ = ("_make", "_params", "_query", "_sql")
 
     def __init__(
         self,
         sql: str | None,
         params: Sequence[Any],
         make: Callable[[tuple[Any, ...]], T],
-        texts: Sequence[Callable[[tuple[Any, ...]], str | None]] = (),
         *,
         planned_once: bool = True,
     ) -> None:
@@ -139,8 +137,6 @@ class Statement(Generic[T]):
         self._query = Query(sql or "", params, planned_once=planned_once)
         self._params = params
         self._make = make
-        # Getters of the columns whose values may be of any length.
-        self._texts = texts
 
     @property
     def is_timeless(self) -> bool:
@@ -151,15 +147,13 @@ class Statement(Generic[T]):
     async def fetch(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
         """The rows, for one statement, with `keys` in the place of KEYS and the key `viewer` in that of VIEWER.
 
-        Raises django.db.OperationalError when the database or the pool does not answer in time, and TooMuchText when
-        the request has read more text than its answer could hold.
+        Raises django.db.OperationalError when the database or the pool does not answer in time.
         """
         if self._sql is None:
             return []
-        if self._texts:
-            count_text(0)  # what would be too much in any case is not read
         if pool.is_open() and not _on_djangos_connection.get():
-            return self._made(await pool.fetch(self._query, keys, viewer))
+            rows = await pool.fetch(self._query, keys, viewer)
+            return list(map(self._make, rows))
         return await in_thread(self.fetch_in_transaction, keys, viewer)
 
     def fetch_in_transaction(self, keys: Sequence[Any] = (), viewer: int | None = None) -> list[T]:
@@ -168,16 +162,7 @@ class Statement(Generic[T]):
             return []
         with connection.cursor() as cursor:
             cursor.execute(self._sql, [self._value(param, keys, viewer) for param in self._params])
-            return self._made(cursor.fetchall())
-
-    def _made(self, rows: list[tuple[Any, ...]]) -> list[T]:
-        try:
-            for text in self._texts:
-                count_text(sum(map(len, filter(None, map(text, rows)))))
-        except TooMuchText:
-            rows.clear()  # the error's traceback holds them for as long as the request lasts
-            raise
-        return list(map(self._make, rows))
+            return list(map(self._make, cursor.fetchall()))
 
     @staticmethod
     def _value(param: Any, keys: Sequence[Any], viewer: int | None) -> Any:
@@ -263,7 +248,7 @@ def compiled(
         sql, params = compiler.as_sql()
     except EmptyResultSet:
         return Statement(None, (), _unreachable)
-    return Statement(sql, params, _maker(queryset, compiler), _texts(compiler), planned_once=planned_once)
+    return Statement(sql, params, _maker(queryset, compiler), planned_once=planned_once)
 
 
 def compiled_for_each(
@@ -289,7 +274,7 @@ def compiled_for_each(
         f"CROSS JOIN LATERAL ({sql}) AS page"
     )
     make = _maker(queryset, compiler, "parent_key")
-    return Statement(statement, [KEYS, *params], make, _texts(compiler), planned_once=planned_once)
+    return Statement(statement, [KEYS, *params], make, planned_once=planned_once)
 
 
 def _narrowed(queryset: QuerySet[Any, T], columns: Collection[str] | None) -> QuerySet[Any, T]:
@@ -322,12 +307,6 @@ def _maker(queryset: QuerySet[Any, T], compiler: SQLCompiler, *more: str) -> Cal
     if not converters:
         return cast("Callable[[tuple[Any, ...]], T]", make)
     return lambda row: cast("T", make(next(convert([row], converters))))
-
-
-def _texts(compiler: SQLCompiler) -> list[Callable[[tuple[Any, ...]], str | None]]:
-    """Getters of the columns that hold text of any length, as they come from the database."""
-    outputs = [expression.output_field for expression, *_ in compiler.select]
-    return [itemgetter(place) for place, output in enumerate(outputs) if isinstance(output, TextField)]
 
 
 def _iterable(queryset: QuerySet[Any, Any]) -> type[Any]:

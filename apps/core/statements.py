@@ -1,6 +1,5 @@
-"""Counts what one request reads: statements and rows for its log line and the tests' budgets, text for its bound."""
+"""Counts the SQL statements and rows of one request, for its log line and for the tests' budgets."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,33 +9,21 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class TooMuchText(Exception):
-    """More text has been read than `tally` allows."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"This reads more than {limit:,} characters of text. Ask for less.")
-
-
 @dataclass(slots=True)
 class Tally:
-    """What has been sent to the database so far, how many rows came back or were changed, and the text in them."""
+    """What has been sent to the database so far, and how many rows came back or were changed."""
 
     statements: int = 0
     rows: int = 0
-    characters: int = 0
-    most_characters: int = sys.maxsize
 
 
 _current: ContextVar[Tally | None] = ContextVar("tally", default=None)
 
 
 @contextmanager
-def tally(most_characters: int = sys.maxsize) -> Iterator[Tally]:
-    """Count what this context, and the threads that asgiref runs for it, send to the database.
-
-    Reads of more than `most_characters` of long text in all raise TooMuchText.
-    """
-    counted = Tally(most_characters=most_characters)
+def tally() -> Iterator[Tally]:
+    """Count what this context, and the threads that asgiref runs for it, send to the database."""
+    counted = Tally()
     token = _current.set(counted)
     try:
         yield counted
@@ -66,12 +53,3 @@ def count(rows: int) -> None:
     if counted is not None:
         counted.statements += 1
         counted.rows += rows
-
-
-def count_text(characters: int) -> None:
-    """Count text of no bounded length that was read. Raises TooMuchText when that makes it too much."""
-    counted = _current.get()
-    if counted is not None:
-        counted.characters += characters
-        if counted.characters > counted.most_characters:
-            raise TooMuchText(counted.most_characters)

@@ -12,12 +12,12 @@ from apps.users.api.loaders import users_by_id
 from apps.users.api.types import UserType
 from schema.engine import batch_field
 from schema.relay import Connection, connection_field
-from schema.types import Node, extend, model_type
+from schema.types import Node, extend, long_text, model_type
 
 
 @model_type(models.Comment, description="A comment on a post, or a reply to one.")
 class CommentType(Node):
-    body: auto
+    body: auto = long_text(models.BODY_MAX)
     created_at: auto
     edited_at: auto
     deleted: bool = batch_field(

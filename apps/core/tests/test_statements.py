@@ -71,13 +71,3 @@ def test_a_connection_is_wrapped_once() -> None:
     with statements.tally() as counted:
         run("SELECT 1")
     assert counted.statements == 1
-
-
-def test_text_is_counted_up_to_what_is_allowed() -> None:
-    with statements.tally(most_characters=10) as counted:
-        statements.count_text(4)
-        statements.count_text(6)
-        with pytest.raises(statements.TooMuchText, match="more than 10 characters"):
-            statements.count_text(1)
-    assert counted.characters == 11
-    statements.count_text(1_000)

@@ -10,7 +10,7 @@ from apps.users.api.loaders import users_by_id
 from apps.users.api.types import UserType
 from schema.engine import batch_field
 from schema.relay import Connection, connection_field
-from schema.types import Column, Node, extend, model_type
+from schema.types import Column, Node, extend, long_text, model_type
 
 
 @model_type(models.Tag, description="A subject that posts are filed under. The staff keeps the list, in the admin.")
@@ -25,7 +25,7 @@ class PostType(Node):
     title: auto
     slug: auto
     excerpt: auto
-    body: auto
+    body: auto = long_text(models.BODY_MAX)
     status: PostStatus
     published_at: auto = strawberry_django.field(
         field_cls=Column,

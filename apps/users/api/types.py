@@ -6,7 +6,7 @@ from apps.users import models
 from apps.users.api import loaders
 from schema.engine import batch_field
 from schema.relay import Connection
-from schema.types import Node, model_type
+from schema.types import Node, long_text, model_type
 
 
 @model_type(models.Session, description="A sign-in on one device.")
@@ -23,7 +23,7 @@ class UserType(Node):
     first_name: auto
     last_name: auto
     full_name: str = batch_field(loaders.full_names, description="First and last name, as they are shown.")
-    bio: auto
+    bio: auto = long_text(models.BIO_MAX)
     date_joined: auto
     email: str | None = batch_field(
         loaders.emails, description="The address; null for everybody but the user and the staff."
