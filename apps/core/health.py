@@ -32,6 +32,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
     global _asking  # noqa: PLW0603  (one for the process, as its event loop is)
     if _asking is None or _asking.done() or _asking.get_loop() is not asyncio.get_running_loop():
         _asking = asyncio.ensure_future(_applied())
+        # Its failure is known by then to those who asked; asyncio would complain that nobody has waited for it.
+        _asking.add_done_callback(lambda asking: asking.cancelled() or asking.exception())
     try:
         async with asyncio.timeout(PATIENCE):  # told to stop, psycopg itself waits ten seconds more
             applied = await asyncio.shield(_asking)

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -7,9 +8,9 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from django.db import connection
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, RequestFactory
 
-from apps.core import statements
+from apps.core import health, statements
 from apps.core.db import conninfo
 from apps.core.health import PATIENCE
 
@@ -77,6 +78,24 @@ async def test_whoever_asks_often_takes_one_connection() -> None:
         server.accept()[0].close()
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+@pytest.mark.django_db
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_complaint_of_asyncios(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        with database_at(nobody_listens.getsockname()[1]):
+            leaving = asyncio.ensure_future(health.ready(RequestFactory().get("/readyz")))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            asking, health._asking = health._asking, None
+            assert asking is not None
+            await asyncio.wait([asking])
+    del asking
+    gc.collect()
+    assert [record.name for record in caplog.records if record.name == "asyncio"] == []
 
 
 @contextmanager
