@@ -112,9 +112,7 @@ class Execution:
 
     async def _together(self, pending: Pending) -> None:
         """Await all, side by side."""
-        if len(pending) == 1:
-            await self._later(pending[0])
-        elif pending:
+        if pending:
             await gathered(self._later, pending)
 
     async def _later(self, waiting: tuple[_Run, Any]) -> None:

@@ -54,7 +54,7 @@ async def gathered(call: Callable[[Any], Coroutine[Any, Any, Any]], values: Sequ
     that nobody has begun.
     """
     if len(values) == 1:
-        return [await call(values[0])]
+        return [await call(values[0])]  # nothing stands beside it, and a task takes as long as many a resolver
     tasks = [asyncio.ensure_future(call(value)) for value in values]
     try:
         return await asyncio.gather(*tasks)
