@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,93 +16,40 @@ from django.conf import settings
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from schema.context import Client
 from schema.errors import bad_input
+from schema.request import Request, Sent
 
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
-NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
-ONLY_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,99}")
-# In variables: far more than any operation takes. graphql-core looks at each three times, and nobody else meanwhile.
-MAX_VALUES = 10_000
 UNWANTED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What a request asks for."""
-
-    query: str
-    variables: dict[str, Any]
-    operation_name: str | None
-
-    @classmethod
-    def checked(cls, sent: dict[str, Any]) -> Sent:
-        """Raises BAD_USER_INPUT for values of the wrong kind."""
-        for name, kind in (("query", str), ("operationName", str), ("variables", dict), ("extensions", dict)):
-            if not isinstance(sent.get(name), kind | None):
-                raise bad_input(f"`{name}` must be {'a string' if kind is str else 'an object'} or null.")
-        if not sent.get("query"):
-            raise bad_input("The request has no `query`.")
-        _check_number(sent.get("variables") or {})
-        return cls(sent["query"], sent.get("variables") or {}, sent.get("operationName"))
-
-    @property
-    def name(self) -> str:
-        """For the log: the operation's name, or "unnamed". Never anything that is not a GraphQL name."""
-        if self.operation_name is not None:
-            return self.operation_name if ONLY_NAME.fullmatch(self.operation_name) else "unnamed"
-        found = NAME.search(self.query, 0, settings.GRAPHQL_MAX_DOCUMENT_LENGTH)
-        return found[1] if found else "unnamed"
-
-
-def _check_number(variables: dict[str, Any]) -> None:
-    """Raise BAD_USER_INPUT beyond MAX_VALUES lists, objects and what is in them, however deep."""
-    known = 0
-    pending: list[Any] = [variables]
-    while pending:
-        value = pending.pop()
-        known += len(value)
-        if known > MAX_VALUES:
-            raise bad_input(f"The variables have more than {MAX_VALUES:,} values.")
-        items = value.values() if isinstance(value, dict) else value
-        pending.extend(item for item in items if isinstance(item, dict | list))
-
-
-class Call:
-    """One request, and what its log line will say of it."""
+class Call(Request):
+    """One request over HTTP."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = scope
+        super().__init__(scope, scope["request_id"])
         self.receive = receive
         # The server leaves the body of the answer to a HEAD out.
         self.method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
-        self.request_id: str = scope["request_id"]
-        self.operation = "unnamed"
-        self.code = "OK"
+        self.may_write = self.method != "GET"
         # Whether the body has come.
         self.is_read = False
-        # Whether it has begun to change something.
-        self.writes = False
-
-    @property
-    def is_operation(self) -> bool:
-        return self.scope["method"] == "POST" or bool(self.scope["query_string"])
 
     @property
     def asks_for_the_page(self) -> bool:
-        accept = self._header(b"accept")
+        accept = self.header(b"accept")
         return self.method == "GET" and ("text/html" in accept or "*/*" in accept) and "query" not in self._parameters
 
     @property
     def accepts_response_json(self) -> bool:
         """Whether the client names the new media type in `Accept`, and not as one that it does not want (`q=0`)."""
-        accept = self._header(b"accept")
+        accept = self.header(b"accept")
         return RESPONSE_JSON in accept.lower() and any(
             _media_type(range) == RESPONSE_JSON and not UNWANTED.search(range) for range in accept.split(",")
         )
 
-    async def body(self) -> bytes:
+    async def read(self) -> None:
         """Raises BAD_USER_INPUT beyond GRAPHQL_MAX_BODY_BYTES, and ClientDisconnect when the rest does not come."""
         body, more = b"", True
         while more:
@@ -114,17 +60,15 @@ class Call:
             more = message.get("more_body", False)
             if len(body) > settings.GRAPHQL_MAX_BODY_BYTES:
                 raise bad_input(f"The request's body has more than {settings.GRAPHQL_MAX_BODY_BYTES:,} bytes.")
-        self.is_read = True
-        return body
+        self.is_read, self._body = True, body
 
-    def sent(self, body: bytes) -> Sent:
-        """The operation that the request carries. Raises BAD_USER_INPUT."""
+    def sent(self) -> Sent:
         if self.method == "GET":
             return Sent.checked(self._sent_in_url())
-        if _media_type(self._header(b"content-type")) != JSON:
+        if _media_type(self.header(b"content-type")) != JSON:
             raise bad_input("The request's `Content-Type` must be application/json.")
         try:
-            sent = orjson.loads(body)
+            sent = orjson.loads(self._body)
         except orjson.JSONDecodeError:
             raise bad_input("The request's body is not JSON.") from None
         if isinstance(sent, list):
@@ -132,22 +76,6 @@ class Call:
         if not isinstance(sent, dict):
             raise bad_input("The request's body must be a JSON object.")
         return Sent.checked(sent)
-
-    def client(self) -> Client:
-        """The peer, or behind TRUSTED_PROXIES proxies the address that the outermost of them has seen."""
-        address = (self.scope.get("client") or ("",))[0]
-        if settings.TRUSTED_PROXIES:
-            forwarded = self._header(b"x-forwarded-for").split(",")
-            address = forwarded[-min(settings.TRUSTED_PROXIES, len(forwarded))].strip() or address
-        try:
-            ip = str(ip_address(address))
-        except ValueError:
-            ip = None  # a Unix socket, or a proxy that sent something else
-        return Client(ip, self._header(b"user-agent"))
-
-    def _header(self, name: bytes) -> str:
-        """The header's value; sent more than once, it is one list."""
-        return b",".join(value for key, value in self.scope["headers"] if key == name).decode("latin-1")
 
     @cached_property
     def _parameters(self) -> dict[str, str]:

@@ -11,7 +11,8 @@ from django.db import connection
 
 from apps.core.middleware import RequestIdMiddleware
 from schema.build import build_schema
-from schema.endpoint import GraphQLEndpoint, Identify
+from schema.endpoint import GraphQLEndpoint
+from schema.operations import Identify
 from tests.api import Api
 
 # An advisory lock: its number means nothing.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schema.documents import MAX_ERRORS, MAX_LINES, Refused
 from schema.errors import ERRORS_MAX, RequestError, RequestErrorCode, code_of
-from schema.http import MAX_VALUES
+from schema.request import MAX_VALUES
 from schema.root import schema
 from tests.api import Api
 
