@@ -26,6 +26,8 @@ class Claims:
 
     user_id: int
     session_id: int
+    # The Unix time of its end, with the leeway.
+    good_until: int
 
 
 def issue_access(user_id: int, session_id: int, now: datetime) -> tuple[str, datetime]:
@@ -55,17 +57,17 @@ def verify_access(token: str) -> Claims:
         if len(_verified) >= MAX_VERIFIED:
             _verified.clear()
         _verified[known] = _verify(token)
-    claims, expires_at = _verified[known]
-    if time() > expires_at + LEEWAY_SECONDS:
+    claims = _verified[known]
+    if time() > claims.good_until:
         raise InvalidToken("The access token has expired.")
     return claims
 
 
 MAX_VERIFIED = 5_000
-_verified: dict[tuple[str, str, str, str], tuple[Claims, int]] = {}
+_verified: dict[tuple[str, str, str, str], Claims] = {}
 
 
-def _verify(token: str) -> tuple[Claims, int]:
+def _verify(token: str) -> Claims:
     try:
         claims = jwt.decode(
             token,
@@ -78,7 +80,7 @@ def _verify(token: str) -> tuple[Claims, int]:
         )
         if claims["typ"] != ACCESS:
             raise InvalidToken("This is not an access token.")
-        return Claims(int(claims["sub"]), int(claims["sid"])), int(claims["exp"])
+        return Claims(int(claims["sub"]), int(claims["sid"]), int(claims["exp"]) + LEEWAY_SECONDS)
     except jwt.ExpiredSignatureError:
         raise InvalidToken("The access token has expired.") from None
     except (jwt.InvalidTokenError, TypeError, ValueError):

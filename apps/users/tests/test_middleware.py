@@ -35,7 +35,9 @@ def test_what_headers_prove() -> None:
     token, _ = issue_access(7, 8, timezone.now())
     assert authenticate([]) is None
     for header in (f"Bearer {token}", f"bearer {token}", f"BEARER   {token} "):
-        assert authenticate([header.encode()]) == Claims(7, 8)
+        claims = authenticate([header.encode()])
+        assert isinstance(claims, Claims)
+        assert (claims.user_id, claims.session_id) == (7, 8)
 
 
 @pytest.mark.parametrize(
