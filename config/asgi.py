@@ -24,10 +24,11 @@ from apps.core import pool  # noqa: E402
 from apps.core.db import waits_bounded  # noqa: E402
 from apps.core.middleware import RequestIdMiddleware  # noqa: E402
 from apps.users.api.identity import identify  # noqa: E402
-from apps.users.middleware import JWTMiddleware  # noqa: E402
+from apps.users.middleware import JWTMiddleware, authenticate_init  # noqa: E402
 from schema.endpoint import GraphQLEndpoint  # noqa: E402
 from schema.explorer import assets  # noqa: E402
 from schema.root import schema  # noqa: E402
+from schema.websocket import GraphQLSocket  # noqa: E402
 
 # New objects between two collections of the youngest generation; Python's own 700 suits programs without requests.
 GC_THRESHOLD = 50_000
@@ -44,7 +45,8 @@ HOSTS = [
 def guarded(application: ASGIApp) -> ASGIApp:
     """`application` for known hosts, and over https where SECURE_SSL_REDIRECT is on: as Django does for its own.
 
-    So does SECURE_HSTS_SECONDS have browsers told, over https, to come by nothing else.
+    So does SECURE_HSTS_SECONDS have browsers told, over https, to come by nothing else. A socket is not redirected,
+    which hardly any client would follow, but refused.
     """
 
     async def over_https(scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,8 +55,10 @@ def guarded(application: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message.get("headers", []), (b"strict-transport-security", _hsts())]
             await send(message)
 
-        is_https = _scheme(scope) == "https"
+        is_https = _scheme(scope) in {"https", "wss"}
         if settings.SECURE_SSL_REDIRECT and not is_https:
+            if scope["type"] == "websocket":
+                return await WebSocketClose()(scope, receive, send)
             # The only answer to a request that has already sent its secrets in clear: not again like this.
             redirect = RedirectResponse(URL(scope=scope).replace(scheme="https"), 308)
             return await redirect(scope, receive, send)
@@ -75,10 +79,17 @@ def _scheme(scope: Scope) -> str:
     return forwarded.decode("latin-1").split(",")[0].strip() or scope["scheme"]
 
 
+endpoint = GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)
+socket = GraphQLSocket(schema, identify, authenticate_init)
+
+
+async def over_http_or_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    # Sockets are taken from pages of any origin: no cookie is ever looked at, so a page has only a token of its own.
+    await (socket if scope["type"] == "websocket" else endpoint)(scope, receive, send)
+
+
 # Mounted beside Django's handler on purpose: its middleware costs a request thread hops, and a stream a connection.
-graphql: ASGIApp = JWTMiddleware(
-    GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)
-)
+graphql: ASGIApp = JWTMiddleware(over_http_or_socket)
 if settings.CORS_ALLOWED_ORIGINS:
     graphql = CORSMiddleware(
         graphql,
@@ -102,10 +113,10 @@ static_files = guarded(
 async def route(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
-    elif scope["type"] == "websocket":
-        await WebSocketClose()(scope, receive, send)
     elif scope["path"] in {"/graphql", "/graphql/"}:
         await graphql_endpoint(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
     elif scope["path"].startswith("/graphql/explorer/") and settings.GRAPHQL_GRAPHIQL:
         await explorer_assets(scope, receive, send)
     elif scope["path"].startswith(settings.STATIC_URL) and "\x00" not in scope["path"]:

@@ -8,6 +8,7 @@ import pytest
 
 from config.asgi import application
 from tests.api import Api
+from tests.sockets import knocking, opened
 
 SENT = list[dict[str, Any]]
 
@@ -41,11 +42,28 @@ async def test_static_files_are_served_or_refused(api: Api, method: str, path: s
     assert (await api.client.request(method, path)).status_code == status
 
 
-@pytest.mark.parametrize("path", ["/x", "/admin/", "/healthz", "/static/x", "/graphql/", "/graphql/explorer/"])
-async def test_a_websocket_is_closed_wherever_it_knocks(path: str) -> None:
-    scope = {"type": "websocket", "path": path, "raw_path": path.encode(), "subprotocols": []}
-    [message] = await call(scope, {"type": "websocket.connect"})
-    assert message["type"] == "websocket.close"
+@pytest.mark.parametrize("path", ["/x", "/admin/", "/healthz", "/static/x", "/graphql/x", "/graphql/explorer/"])
+async def test_a_websocket_is_refused_where_there_is_no_graphql(path: str) -> None:
+    async with knocking(path=path, raw_path=path.encode()) as socket:
+        assert (await socket.next())["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
+async def test_a_websocket_is_taken_with_and_without_the_slash(path: str) -> None:
+    async with opened(path=path, raw_path=path.encode()):
+        pass
+
+
+async def test_a_websocket_in_clear_is_refused_where_https_is_asked_for(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    async with knocking(headers={"X-Forwarded-Proto": "https"}) as socket:
+        assert (await socket.next())["type"] == "websocket.close"
+    async with opened(scheme="wss"):
+        pass
+    settings.TRUSTED_PROXIES = 1
+    for forwarded in ("https", "wss"):
+        async with opened(headers={"X-Forwarded-Proto": forwarded}):
+            pass
 
 
 async def test_a_client_that_hangs_up_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
+import httpx
 import pytest
 import strawberry
 from asgiref.sync import sync_to_async
@@ -19,6 +20,7 @@ from schema.tests import test_errors
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Answer, Api
 from tests.make import PASSWORD, Make, gid, make_comment
+from tests.sockets import connected
 
 pytestmark = pytest.mark.django_db
 
@@ -101,6 +103,13 @@ async def too_complex(api: Api) -> Answer:
     return await api("{" + " ".join(f"a{number}: __typename" for number in range(51)) + "}")
 
 
+async def too_many_at_once(api: Api) -> Answer:
+    async with connected() as socket:
+        socket.subscribe("{ __typename }")
+        message = await socket.next()
+    return Answer(200, httpx.Headers(), b"", {"errors": message["payload"]}, 0, 0)
+
+
 async def no_document(api: Api) -> Answer:
     return await api("{")
 
@@ -163,6 +172,7 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
     RequestErrorCode.FORBIDDEN: not_allowed,
     RequestErrorCode.CONFLICT: changed_meanwhile,
     RequestErrorCode.QUERY_TOO_COMPLEX: too_complex,
+    RequestErrorCode.RATE_LIMITED: too_many_at_once,
     RequestErrorCode.GRAPHQL_PARSE_FAILED: no_document,
     RequestErrorCode.GRAPHQL_VALIDATION_FAILED: not_valid,
     RequestErrorCode.SERVICE_UNAVAILABLE: database_gone,
@@ -174,7 +184,6 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
 UNUSED: dict[StrEnum, str] = {
     ErrorCode.RATE_LIMITED: "there are no rate limits yet",
     ErrorCode.EMAIL_NOT_VERIFIED: "addresses need not be confirmed yet",
-    RequestErrorCode.RATE_LIMITED: "there are no rate limits yet",
     RequestErrorCode.DOCUMENT_NOT_FOUND: "there are no stored documents yet",
     RequestErrorCode.NOT_FOUND: "reads answer null, and mutations refuse in their payload",
 }
@@ -188,6 +197,7 @@ async def test_a_mutation_that_is_refused_with(code: ErrorCode, api: Api, make: 
 @pytest.mark.parametrize("code", REQUESTS)
 async def test_a_request_that_is_refused_with(code: RequestErrorCode, api: Api, settings: Any) -> None:
     settings.GRAPHQL_TIMEOUT_SECONDS = 0.1 if code is RequestErrorCode.TIMEOUT else 10.0
+    settings.GRAPHQL_SOCKET_MAX_OPERATIONS = 0
     answer = await REQUESTS[code](api)
     assert answer.codes == [code.value]
     assert answer.body["errors"][0]["extensions"]["status"] == code.status

@@ -1,5 +1,7 @@
 """Who is asking: the bearer token of a request, verified before anything else looks at it."""
 
+from typing import Any
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apps.users.tokens import Claims, InvalidToken, verify_access
@@ -9,7 +11,7 @@ class JWTMiddleware:
     """Puts `scope["auth"]` in place: None without a token, its Claims, or the InvalidToken that it is.
 
     It answers nothing itself: the endpoint refuses an InvalidToken in the form of its errors. Cookies and Django
-    sessions play no part.
+    sessions play no part. A socket may bring its token later: see `authenticate_init`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,3 +36,18 @@ def authenticate(headers: list[bytes]) -> Claims | InvalidToken | None:
         return verify_access(token.strip())
     except InvalidToken as error:
         return error
+
+
+def authenticate_init(scope: Scope, payload: dict[str, Any]) -> float | None:
+    """Does for the `connection_init` of a socket what JWTMiddleware has done for the headers of its upgrade.
+
+    Browsers cannot send headers with an upgrade, so `payload` may have an `authorization`, in upper or lower case.
+    Gives the Unix time until which the token is good; None when there is none, or one that is refused.
+    """
+    given = [value for name, value in payload.items() if name.lower() == "authorization"]
+    if given and scope["auth"] is not None:
+        scope["auth"] = InvalidToken("Send the token by header or in connection_init, not both.")
+    elif given:
+        # What is no text is no token either, and not as good as none.
+        scope["auth"] = authenticate([str(value).encode() for value in given])
+    return scope["auth"].good_until if isinstance(scope["auth"], Claims) else None

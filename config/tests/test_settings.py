@@ -216,6 +216,25 @@ def test_production_answers_to_its_own_hosts_only_and_over_https(project: Path) 
     assert answers == ["200 404", "200 404", "200 404", "308 301", "400 400", "400 400"]
 
 
+def test_production_takes_sockets_for_its_own_hosts_over_https_only(project: Path) -> None:
+    script = (
+        "import asyncio; from config.asgi import application\n"
+        "async def knock(scheme, host):\n"
+        "    sent = []\n"
+        "    messages = iter([{'type': 'websocket.connect'}, {'type': 'websocket.disconnect'}])\n"
+        "    async def receive(): return next(messages)\n"
+        "    async def send(message): sent.append(message)\n"
+        "    scope = {'type': 'websocket', 'path': '/graphql/', 'query_string': b'', 'scheme': scheme,\n"
+        "             'headers': [(b'host', host)], 'subprotocols': ['graphql-transport-ws']}\n"
+        "    await application(scope, receive, send)\n"
+        "    return sent[0]['type'], sent[0].get('status')\n"
+        "for knocks in (('wss', b'api.example.com'), ('ws', b'api.example.com'), ('wss', b'evil.example.net')):\n"
+        "    print(*asyncio.run(knock(*knocks)))\n"
+    )
+    answers = python(project, "-c", script, **PRODUCTION).stdout.splitlines()
+    assert answers == ["websocket.accept None", "websocket.close None", "websocket.http.response.start 400"]
+
+
 def test_production_tells_browsers_of_its_own_host_alone_unless_told_otherwise(project: Path) -> None:
     script = (
         "import asyncio, httpx; from config.asgi import application\n"
