@@ -83,17 +83,29 @@ class Request(ABC):
         """The operation that it carries. Raises BAD_USER_INPUT."""
 
     def client(self) -> Client:
-        """The peer, or behind TRUSTED_PROXIES proxies the address that the outermost of them has seen."""
-        address = (self.scope.get("client") or ("",))[0]
-        if settings.TRUSTED_PROXIES:
-            forwarded = self.header(b"x-forwarded-for").split(",")
-            address = forwarded[-min(settings.TRUSTED_PROXIES, len(forwarded))].strip() or address
-        try:
-            ip = str(ip_address(address))
-        except ValueError:
-            ip = None  # a Unix socket, or a proxy that sent something else
-        return Client(ip, self.header(b"user-agent"))
+        """The peer, or behind TRUSTED_PROXIES proxies the address that the outermost of them has seen.
+
+        That is the entry of X-Forwarded-For with as many behind it as there are other proxies: what stands to its left
+        was sent by the client. With fewer entries somebody has come in past a proxy, and the peer's address counts.
+        """
+        peer = (self.scope.get("client") or ("",))[0]
+        proxies, forwarded = settings.TRUSTED_PROXIES, self.header(b"x-forwarded-for").split(",")
+        seen = forwarded[-proxies].strip() if 0 < proxies <= len(forwarded) else ""
+        return Client(_ip(seen or peer), self.header(b"user-agent"))
 
     def header(self, name: bytes) -> str:
         """The header's value; sent more than once, it is one list."""
         return b",".join(value for key, value in self.scope["headers"] if key == name).decode("latin-1")
+
+
+def _ip(text: str) -> str | None:
+    """The address in `text`, with or without a port; None for a Unix socket, or a proxy that sent something else."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        # What stands behind the % is the name of a network card of ours; PostgreSQL does not take it.
+        return str(ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None

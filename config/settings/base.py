@@ -162,7 +162,8 @@ STATIC_URL = "/static/"
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost>")
 
-# How many proxies stand in front: 0 takes the peer's address, n the n-th from the right of X-Forwarded-For.
+# How many proxies stand in front: 0 takes the peer's address, n the n-th from the right of X-Forwarded-For. Who has
+# fewer there has come in past a proxy: again the peer's address counts.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, at_least=0)
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 
