@@ -167,6 +167,10 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, at_least=0)
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 
+# Counts attempts and operations; "" is PostgreSQL. See apps/core/throttling for what a rate means.
+RATE_LIMIT_URL = env.redis_url("RATE_LIMIT_URL")
+RATE_LIMIT_LOGIN = env.rate("RATE_LIMIT_LOGIN", "10/minute")
+
 JWT_ISSUER = "broadside"
 JWT_AUDIENCE = "broadside-api"
 JWT_ACCESS_LIFETIME = timedelta(minutes=env.number("JWT_ACCESS_MINUTES", 15, at_least=1, at_most=525_600))

@@ -1,9 +1,11 @@
 """Reading settings from the environment. What could only fail later is refused at once, by its name."""
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +17,7 @@ Flag: TypeAlias = bool
 Items: TypeAlias = list[str]
 
 _FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_RATE = re.compile(r"off|[1-9]\d{0,8}/(second|minute|hour|day)", re.ASCII)
 
 
 class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
@@ -59,6 +62,22 @@ class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
         if word not in among:
             raise ImproperlyConfigured(f"{name} has to be one of {', '.join(among)}, not {word!r}.")
         return word
+
+    def rate(self, name: Text, default: Text) -> Text:
+        """ "off", or how often something may be done in what time: "10/minute"."""
+        rate = self.str(name, default).strip().lower()
+        if not _RATE.fullmatch(rate):
+            raise ImproperlyConfigured(f"{name} has to be off, or a rate like 10/minute, not {rate!r}.")
+        return rate
+
+    def redis_url(self, name: Text) -> Text:
+        """The URL of a Redis, or "" when unset."""
+        url = self.str(name, "")
+        with suppress(ValueError):  # an address in brackets that is none, or a port that is no number
+            parts = urlsplit(url)
+            if not url or (parts.scheme in {"redis", "rediss"} and parts.port != 0):
+                return url
+        raise ImproperlyConfigured(f"{name} has to be unset (PostgreSQL) or redis://…")
 
     def email_url(self, name: Text, default: Text | None = None) -> dict[Text, Any]:
         """Django's settings for the mail server at that URL."""

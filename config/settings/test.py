@@ -16,6 +16,7 @@ DATABASE_LOCK_TIMEOUT_SECONDS = 120
 # The cheapest real hasher: argon2 is slow by design, and most tests sign somebody in.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+RATE_LIMIT_LOGIN = "off"
 CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
 GRAPHQL_GRAPHIQL = True
 LOGGING = logging_settings(json_lines=True, level="INFO")
