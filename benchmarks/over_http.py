@@ -95,6 +95,8 @@ def _settings(url: str) -> dict[str, str]:
         "EMAIL_URL": "consolemail://",
         "LOG_LEVEL": "WARNING",
         "GRAPHQL_MAX_PAGE_SIZE": "200",
+        "RATE_LIMIT_USER": "off",
+        "RATE_LIMIT_ANONYMOUS": "off",
     }
 
 

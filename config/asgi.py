@@ -96,7 +96,7 @@ if settings.CORS_ALLOWED_ORIGINS:
         allow_origins=settings.CORS_ALLOWED_ORIGINS,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        expose_headers=["X-Request-ID"],
+        expose_headers=["X-Request-ID", "Retry-After"],
     )
 graphql_endpoint = guarded(graphql)
 explorer_assets = guarded(assets(EXPLORER_DIST))

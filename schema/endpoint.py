@@ -39,6 +39,8 @@ class GraphQLEndpoint:
 
 def _answer(call: Call, result: Result) -> Answer:
     headers = [(b"www-authenticate", b"Bearer")] if result.status == RequestErrorCode.UNAUTHENTICATED.status else []
+    if result.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % result.retry_after))
     if not call.accepts_response_json:
         return Answer(result.body, result.status, JSON, headers)
     # The new media type tells what was not carried out by its status, too.

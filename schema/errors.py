@@ -69,11 +69,12 @@ _QUOTED_VALUE = re.compile(
 
 
 class RequestError(Exception):
-    """An error that ends a field or a request, with a code and a sentence that the client may read."""
+    """An error that ends a field or a request: a code, a sentence that the client may read, seconds to wait."""
 
-    def __init__(self, code: RequestErrorCode, message: str) -> None:
+    def __init__(self, code: RequestErrorCode, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_after = retry_after
 
 
 def bad_input(message: str) -> RequestError:
@@ -158,18 +159,25 @@ def format_errors(errors: Sequence[GraphQLError], *, executed: bool, request_id:
             logged.add(id(cause))
             unexpected(cause, ".".join(map(str, error.path or ())), request_id)
         if len(formatted) < ERRORS_MAX:
-            entry = error_entry(code, MASKS.get(code) or _message(error), request_id, _fields_of(error))
+            message, wait = MASKS.get(code) or _message(error), _retry_after_of(cause)
+            entry = error_entry(code, message, request_id, _fields_of(error), wait)
             formatted.append({**_location_of(error), **entry})
     return formatted
 
 
 def error_entry(
-    code: RequestErrorCode, message: str, request_id: str, fields: list[str] | None = None
+    code: RequestErrorCode,
+    message: str,
+    request_id: str,
+    fields: list[str] | None = None,
+    retry_after: int | None = None,
 ) -> dict[str, Any]:
     """One entry of `errors`, in the form that every error of this API has."""
     extensions: dict[str, Any] = {"code": code.value, "status": code.status, "requestId": request_id}
     if fields:
         extensions["fields"] = fields
+    if retry_after is not None:
+        extensions["retryAfter"] = retry_after
     return {"message": message, "extensions": extensions}
 
 
@@ -177,6 +185,10 @@ def _fields_of(error: GraphQLError) -> list[str] | None:
     cause = root_cause(error)
     errors = cause.errors if isinstance(cause, DomainErrors) else [cause]
     return [error.field for error in errors if isinstance(error, DomainError) and error.field] or None
+
+
+def _retry_after_of(cause: Exception) -> int | None:
+    return cause.retry_after if isinstance(cause, RequestError | DomainError) else None
 
 
 def _message(error: GraphQLError) -> str:

@@ -28,6 +28,7 @@ from schema.errors import (
     format_errors,
     unexpected,
 )
+from schema.rates import count_operation
 from schema.request import Request
 
 logger = logging.getLogger("broadside.operation")
@@ -47,10 +48,12 @@ class Result:
     errors: list[dict[str, Any]] | None = None
     # As HTTP has it; 200 for a document that was refused, too.
     status: int = 200
+    # Seconds.
+    retry_after: int | None = None
 
     @classmethod
-    def without_data(cls, errors: list[dict[str, Any]], status: int) -> "Result":
-        return cls(orjson.dumps({"errors": errors}), errors, status)
+    def without_data(cls, errors: list[dict[str, Any]], status: int, retry_after: int | None = None) -> "Result":
+        return cls(orjson.dumps({"errors": errors}), errors, status, retry_after)
 
 
 class Operations:
@@ -91,7 +94,7 @@ class Operations:
                 await request.read()
                 return await self._run(request)
         except RequestError as error:
-            return _refusal(request, error.code, str(error))
+            return _refusal(request, error.code, str(error), error.retry_after)
         except ClientDisconnect:
             return _refusal(request, RequestErrorCode.BAD_USER_INPUT, "The client has gone.")
         except TimeoutError:
@@ -107,8 +110,9 @@ class Operations:
             return _refusal(request, code, MASKS[code])
 
     async def _run(self, request: Request) -> Result:
-        """The order in which a request is looked at: its token, its form, its document, its operation's cost."""
-        viewer, session_id = await self.identify(request.scope)
+        """The order in which a request is looked at: its token, how many its viewer or address has sent, its form, its
+        document, its operation's cost."""
+        viewer, session_id = await self._viewer(request)
         sent = request.sent()
         context = Context(request.request_id, viewer, session_id, request.client)
         try:
@@ -129,6 +133,16 @@ class Operations:
             request.writes = False
             context.close()
         return _response(request, result, cost, operation.longest_key)
+
+    async def _viewer(self, request: Request) -> tuple[Any, int | None]:
+        """What `identify` gives. The operation is counted as the viewer's; with a bad token, as its address's."""
+        try:
+            viewer, session_id = await self.identify(request.scope)
+        except RequestError:
+            await count_operation(None, request.client)
+            raise
+        await count_operation(viewer, request.client)
+        return viewer, session_id
 
 
 def _response(request: Request, result: ExecutionResult, cost: int, longest_key: int) -> Result:
@@ -153,10 +167,11 @@ def _errors_only(request: Request, errors: Sequence[GraphQLError], *, executed: 
     return Result.without_data(_formatted(request, errors, executed=executed), 200)
 
 
-def _refusal(request: Request, code: RequestErrorCode, message: str) -> Result:
+def _refusal(request: Request, code: RequestErrorCode, message: str, retry_after: int | None = None) -> Result:
     """The result of a request that has failed as a whole."""
     request.code = code.value
-    return Result.without_data([error_entry(code, message, request.request_id)], code.status)
+    entry = error_entry(code, message, request.request_id, retry_after=retry_after)
+    return Result.without_data([entry], code.status, retry_after)
 
 
 def _formatted(request: Request, errors: Sequence[GraphQLError], *, executed: bool) -> list[dict[str, Any]]:

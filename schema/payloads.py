@@ -31,7 +31,7 @@ api_enum(
         ErrorCode.CONFLICT: "It has changed meanwhile, or is in a state that does not allow this. Read it again.",
         ErrorCode.INVALID_CREDENTIALS: "No account has this address and password.",
         ErrorCode.INVALID_TOKEN: "The token is unknown, expired, used or revoked.",
-        ErrorCode.RATE_LIMITED: "Too many attempts; try again in `retryAfter` seconds. Not used yet.",
+        ErrorCode.RATE_LIMITED: "Too many attempts; try again in `retryAfter` seconds.",
         ErrorCode.PASSWORD_TOO_WEAK: "The message says what the password lacks.",
         ErrorCode.ACCOUNT_DISABLED: "The account exists, but is locked.",
         ErrorCode.EMAIL_NOT_VERIFIED: "The address has to be confirmed first. Not used yet.",
@@ -48,7 +48,7 @@ class UserError:
     )
     retry_after: int | None = strawberry.field(
         default=None,
-        description="After how many seconds another attempt makes sense; null when waiting is no help. Not used yet.",
+        description="After how many seconds another attempt makes sense; null when waiting is no help.",
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
-import httpx
 import pytest
 import strawberry
 from asgiref.sync import sync_to_async
@@ -13,14 +12,16 @@ from django.conf import settings
 from django.db import connection
 
 from apps.core.errors import ErrorCode
+from apps.core.throttling import Rate, hit
 from apps.posts.models import Post, PostStatus
+from schema.context import Info
 from schema.engine import Permission, batch_field
 from schema.errors import RequestErrorCode
+from schema.payloads import Payload, mutation, write
 from schema.tests import test_errors
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Answer, Api
 from tests.make import PASSWORD, Make, gid, make_comment
-from tests.sockets import connected
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +77,30 @@ async def account_disabled(api: Api, make: Make) -> Refusals:
     return await api.refused("login", email=user.email, password=PASSWORD)
 
 
+@strawberry.input(description="Nothing.")
+class KnockInput:
+    nothing: bool | None = None
+
+
+@strawberry.type(description="The answer to `knock`.")
+class KnockPayload(Payload):
+    pass
+
+
+@strawberry.type
+class KnockMutation:
+    @mutation(description="May be done once a minute.")
+    async def knock(self, info: Info, input: KnockInput) -> KnockPayload:
+        await write(info, hit, {"knock": Rate(1, 60)})
+        return KnockPayload.of()
+
+
+async def rate_limited(api: Api, make: Make) -> Refusals:
+    async with mounted(SlowQuery, KnockMutation) as door:
+        await door.payload("knock", "")
+        return await door.refused("knock")
+
+
 async def bad_token(api: Api) -> Answer:
     return await api.with_token("x")("{ viewer { id } }")
 
@@ -103,11 +128,9 @@ async def too_complex(api: Api) -> Answer:
     return await api("{" + " ".join(f"a{number}: __typename" for number in range(51)) + "}")
 
 
-async def too_many_at_once(api: Api) -> Answer:
-    async with connected() as socket:
-        socket.subscribe("{ __typename }")
-        message = await socket.next()
-    return Answer(200, httpx.Headers(), b"", {"errors": message["payload"]}, 0, 0)
+async def too_many(api: Api) -> Answer:
+    await api("{ __typename }")
+    return await api("{ __typename }")
 
 
 async def no_document(api: Api) -> Answer:
@@ -162,6 +185,7 @@ MUTATIONS: dict[ErrorCode, Callable[[Api, Make], Awaitable[Refusals]]] = {
     ErrorCode.CONFLICT: conflict,
     ErrorCode.INVALID_CREDENTIALS: invalid_credentials,
     ErrorCode.INVALID_TOKEN: invalid_token,
+    ErrorCode.RATE_LIMITED: rate_limited,
     ErrorCode.PASSWORD_TOO_WEAK: password_too_weak,
     ErrorCode.ACCOUNT_DISABLED: account_disabled,
 }
@@ -171,8 +195,8 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
     RequestErrorCode.BAD_USER_INPUT: bad_user_input,
     RequestErrorCode.FORBIDDEN: not_allowed,
     RequestErrorCode.CONFLICT: changed_meanwhile,
+    RequestErrorCode.RATE_LIMITED: too_many,
     RequestErrorCode.QUERY_TOO_COMPLEX: too_complex,
-    RequestErrorCode.RATE_LIMITED: too_many_at_once,
     RequestErrorCode.GRAPHQL_PARSE_FAILED: no_document,
     RequestErrorCode.GRAPHQL_VALIDATION_FAILED: not_valid,
     RequestErrorCode.SERVICE_UNAVAILABLE: database_gone,
@@ -182,7 +206,6 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
 
 # Part of the contract, so that clients can prepare for them, but nothing raises them yet.
 UNUSED: dict[StrEnum, str] = {
-    ErrorCode.RATE_LIMITED: "there are no rate limits yet",
     ErrorCode.EMAIL_NOT_VERIFIED: "addresses need not be confirmed yet",
     RequestErrorCode.DOCUMENT_NOT_FOUND: "there are no stored documents yet",
     RequestErrorCode.NOT_FOUND: "reads answer null, and mutations refuse in their payload",
@@ -197,7 +220,7 @@ async def test_a_mutation_that_is_refused_with(code: ErrorCode, api: Api, make: 
 @pytest.mark.parametrize("code", REQUESTS)
 async def test_a_request_that_is_refused_with(code: RequestErrorCode, api: Api, settings: Any) -> None:
     settings.GRAPHQL_TIMEOUT_SECONDS = 0.1 if code is RequestErrorCode.TIMEOUT else 10.0
-    settings.GRAPHQL_SOCKET_MAX_OPERATIONS = 0
+    settings.RATE_LIMIT_ANONYMOUS = "1/minute" if code is RequestErrorCode.RATE_LIMITED else "off"
     answer = await REQUESTS[code](api)
     assert answer.codes == [code.value]
     assert answer.body["errors"][0]["extensions"]["status"] == code.status

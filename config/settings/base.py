@@ -170,6 +170,9 @@ CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 # Counts attempts and operations; "" is PostgreSQL. See apps/core/throttling for what a rate means.
 RATE_LIMIT_URL = env.redis_url("RATE_LIMIT_URL")
 RATE_LIMIT_LOGIN = env.rate("RATE_LIMIT_LOGIN", "10/minute")
+# Operations of one viewer, and of all who come from one address without a token.
+RATE_LIMIT_USER = env.rate("RATE_LIMIT_USER", "off")
+RATE_LIMIT_ANONYMOUS = env.rate("RATE_LIMIT_ANONYMOUS", "off")
 
 JWT_ISSUER = "broadside"
 JWT_AUDIENCE = "broadside-api"

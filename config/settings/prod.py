@@ -20,6 +20,8 @@ if SECRET_KEY == JWT_SIGNING_KEY:
 DATABASES = {"default": database()}
 
 vars().update(env.email_url("EMAIL_URL"))
+RATE_LIMIT_USER = env.rate("RATE_LIMIT_USER", "1200/minute")
+RATE_LIMIT_ANONYMOUS = env.rate("RATE_LIMIT_ANONYMOUS", "1200/minute")
 GRAPHQL_INTROSPECTION = env.bool("GRAPHQL_INTROSPECTION", False)
 LOGGING = logging_settings(json_lines=True, level=env.str("LOG_LEVEL", "INFO"))
 

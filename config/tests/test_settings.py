@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from apps.core.throttling import Rate
 from config.settings.base import KEEPALIVES, broker, database
+from config.settings.env import Env
 from tests.project import clean_environment, copy_project
 
 PRODUCTION = {
@@ -88,6 +90,8 @@ def test_production_shows_no_explorer_and_no_introspection_and_no_debug_pages(pr
         ("SECURE_SSL_REDIRECT", "true # comment", "true or false"),
         ("BROKER_URL", "redis://[::1", "unset (PostgreSQL), redis://… or amqp://…"),
         ("EMAIL_URL", "mail.example.com", "smtp+tls://"),
+        ("RATE_LIMIT_URL", "memcached://x", "unset (PostgreSQL) or redis://…"),
+        ("RATE_LIMIT_USER", "10", "off, or a rate like 10/minute"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(project: Path, name: str, value: str, allowed: str) -> None:
@@ -163,6 +167,43 @@ def test_an_unknown_broker_is_refused(url: str) -> None:
         broker(url)
 
 
+@pytest.mark.parametrize("url", ["", "redis://localhost/1", "rediss://:password@localhost:6380"])
+def test_rates_are_counted_by_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("RATE_LIMIT_URL", url)
+    assert Env().redis_url("RATE_LIMIT_URL") == url
+
+
+@pytest.mark.parametrize("url", ["amqp://x", "localhost", "redis", "redis://:hush@host:x", "redis://[::1", "://", " "])
+def test_another_place_to_count_rates_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("RATE_LIMIT_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="RATE_LIMIT_URL") as refused:
+        Env().redis_url("RATE_LIMIT_URL")
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rate", ["off", "Off", "10/minute", "1/second", "999999999/day", " 5/hour "])
+def test_a_rate_that_is_read_can_be_counted(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
+    monkeypatch.setenv("RATE", rate)
+    assert (Rate.parse(Env().rate("RATE", "1/day")) is None) is (rate.lower() == "off")
+
+
+@pytest.mark.parametrize("rate", ["10", "0/minute", "-1/minute", "10/week", "1.5/minute", "10/", "/minute", "٣/day"])
+def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, rate: str) -> None:
+    monkeypatch.setenv("RATE", rate)
+    with pytest.raises(ImproperlyConfigured, match="RATE has to be off, or a rate like 10/minute"):
+        Env().rate("RATE", "off")
+
+
+def test_only_production_counts_operations_by_default(project: Path) -> None:
+    script = (
+        "import django; django.setup(); from django.conf import settings as s;"
+        "print(s.RATE_LIMIT_LOGIN, s.RATE_LIMIT_USER, s.RATE_LIMIT_ANONYMOUS)"
+    )
+    assert python(project, "-c", script, **PRODUCTION).stdout == "10/minute 1200/minute 1200/minute\n"
+    dev = {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "config.settings.dev"}
+    assert python(project, "-c", script, **dev).stdout == "10/minute off off\n"
+
+
 def test_the_database_has_a_pool_whose_connections_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://u:p@host:5433/name?sslmode=require")
     monkeypatch.setenv("DATABASE_POOL_MAX", "7")
@@ -211,7 +252,8 @@ def test_production_answers_to_its_own_hosts_only_and_over_https(project: Path) 
         "               'https://evil.example.net', 'http://evil.example.net'):\n"
         "    print(*(asyncio.run(ask(origin, path)) for path in ('/graphql/', '/nothing')))\n"
     )
-    hosts = {"ALLOWED_HOSTS": "api.example.com,.example.org"}
+    # There is no database that could count.
+    hosts = {"ALLOWED_HOSTS": "api.example.com,.example.org", "RATE_LIMIT_ANONYMOUS": "off"}
     answers = python(project, "-c", script, **PRODUCTION | hosts).stdout.splitlines()
     assert answers == ["200 404", "200 404", "200 404", "308 301", "400 400", "400 400"]
 

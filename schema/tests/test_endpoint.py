@@ -382,7 +382,7 @@ async def test_answers_are_readable_for_allowed_origins_only(api: Api) -> None:
     for client in (api, api.with_token("x")):
         answer = await client.post({"query": "{ __typename }"}, headers={"Origin": ORIGIN})
         assert answer.headers["access-control-allow-origin"] == ORIGIN
-        assert answer.headers["access-control-expose-headers"] == "X-Request-ID"
+        assert answer.headers["access-control-expose-headers"] == "X-Request-ID, Retry-After"
         assert answer.headers["vary"] == "Origin"
         foreign = await client.post({"query": "{ __typename }"}, headers={"Origin": "https://evil.example.com"})
         assert "access-control-allow-origin" not in foreign.headers

@@ -260,3 +260,15 @@ def test_a_message_does_not_repeat_all_that_was_sent() -> None:
 def test_every_code_has_a_status_of_an_error() -> None:
     assert all(400 <= code.status < 600 for code in RequestErrorCode)
     assert set(MASKS) == {code for code in RequestErrorCode if code.status in {500, 503}}
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        RequestError(RequestErrorCode.RATE_LIMITED, "Wait.", retry_after=7),
+        DomainError(ErrorCode.RATE_LIMITED, "Wait.", retry_after=7),
+    ],
+)
+def test_an_error_says_how_long_to_wait(cause: Exception) -> None:
+    [entry] = format_errors([GraphQLError("Wait.", original_error=cause)], executed=True, request_id="x")
+    assert entry["extensions"] == {"code": "RATE_LIMITED", "status": 429, "requestId": "x", "retryAfter": 7}
