@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import strawberry
 
+from apps.core.client import Client
 from schema.engine import Levels
 from schema.loaders import Batchers
 
 if TYPE_CHECKING:
     from apps.users.models import User
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Where a request comes from, for sessions and logs."""
-
-    ip: str | None
-    user_agent: str
 
 
 @dataclass(slots=True)
@@ -47,6 +40,11 @@ class Context:
     def session_ended(self, session_id: int) -> None:
         """Go on as nobody, when it was this request's session."""
         if session_id == self.session_id:
+            self.viewer = self.session_id = None
+
+    def sessions_ended(self, user_id: int) -> None:
+        """Go on as nobody, when it was this user's request."""
+        if self.viewer is not None and self.viewer.pk == user_id:
             self.viewer = self.session_id = None
 
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, ParamSpec, Self, TypeVar
+from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args
 
 import strawberry
 from strawberry.types import get_object_definition
@@ -94,7 +94,9 @@ def mutation(*, description: str) -> Callable[[Callable[..., Awaitable[Any]]], A
     return decorate
 
 
-def _description_of(input_type: type) -> str | None:
+def _description_of(input_type: Any) -> str | None:
+    """That of an input, which may be left out: `SomeInput | None`."""
+    input_type, *_ = get_args(input_type) or [input_type]
     return get_object_definition(input_type, strict=True).description
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.conf import settings
 
+from apps.core.client import Client
 from apps.core.throttling import Rate, network
 from apps.core.throttling.leases import leases
-from schema.context import Client
 from schema.errors import RequestError, RequestErrorCode
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
 from starlette.types import Scope
 
-from schema.context import Client
+from apps.core.client import Client, client_of, header
 from schema.errors import bad_input
 
 NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
@@ -83,29 +82,8 @@ class Request(ABC):
         """The operation that it carries. Raises BAD_USER_INPUT."""
 
     def client(self) -> Client:
-        """The peer, or behind TRUSTED_PROXIES proxies the address that the outermost of them has seen.
-
-        That is the entry of X-Forwarded-For with as many behind it as there are other proxies: what stands to its left
-        was sent by the client. With fewer entries somebody has come in past a proxy, and the peer's address counts.
-        """
-        peer = (self.scope.get("client") or ("",))[0]
-        proxies, forwarded = settings.TRUSTED_PROXIES, self.header(b"x-forwarded-for").split(",")
-        seen = forwarded[-proxies].strip() if 0 < proxies <= len(forwarded) else ""
-        return Client(_ip(seen or peer), self.header(b"user-agent"))
+        return client_of(self.scope, self.request_id)
 
     def header(self, name: bytes) -> str:
         """The header's value; sent more than once, it is one list."""
-        return b",".join(value for key, value in self.scope["headers"] if key == name).decode("latin-1")
-
-
-def _ip(text: str) -> str | None:
-    """The address in `text`, with or without a port; None for a Unix socket, or a proxy that sent something else."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        # What stands behind the % is the name of a network card of ours; PostgreSQL does not take it.
-        return str(ip_address(text.partition("%")[0]))
-    except ValueError:
-        return None
+        return header(self.scope, name)

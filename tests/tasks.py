@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils.module_loading import import_string
 
 from apps.core.broker import DatabaseBroker
+from apps.core.models import OutboxMessage
 
 
 def queued() -> list[tuple[str, list[Any]]]:
@@ -19,6 +20,20 @@ def queued() -> list[tuple[str, list[Any]]]:
         cursor.execute("SELECT message FROM dramatiq.queue ORDER BY position")
         messages = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
     return [(message["actor_name"], message["args"]) for message in messages]
+
+
+def written() -> list[tuple[str, list[Any]]]:
+    """Actor and arguments of each message in the outbox, oldest first: a test that rolls back commits none."""
+    messages = [dramatiq.Message.decode(bytes(row.message)) for row in OutboxMessage.objects.order_by("pk")]
+    return [(message.actor_name, list(message.args)) for message in messages]
+
+
+def work_off() -> None:
+    """Do what the messages in the outbox ask for, as a worker would."""
+    tasks = written()
+    OutboxMessage.objects.all().delete()
+    for name, args in tasks:
+        dramatiq.get_broker().get_actor(name)(*args)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.core import mail
 
 from apps.core.db import connection_scope
-from apps.users.tasks import send_welcome_mail
+from apps.users.tasks import mail_confirmation
 from tests.api import Api
 from tests.make import PASSWORD
 from tests.tasks import database_broker, empty_queue, queued, worker
@@ -124,7 +124,7 @@ async def test_two_devices_and_a_new_password(api: Api) -> None:
 
 
 async def test_everybody_who_registers_is_greeted(api: Api) -> None:
-    with database_broker(send_welcome_mail) as broker, worker(broker):
+    with database_broker(mail_confirmation) as broker, worker(broker):
         for name in ("Ann", "Bob"):
             await join(api, name)
         refused = await api.refused("register", email="ann@example.com", password=PASSWORD, firstName="Ann")

@@ -23,8 +23,8 @@ from apps.core.db import connection_scope, conninfo
 from apps.posts.admin import PostAdmin, TagAdmin
 from apps.posts.models import Post, Tag
 from apps.posts.tests.test_admin import form_data
-from apps.users import services
 from apps.users.models import RefreshToken, Session, User
+from apps.users.services import sessions
 from tests.api import Api
 from tests.make import PASSWORD, access_token, gid, make_comment, make_post, make_tag, make_user
 from tests.tasks import empty_queue, queued
@@ -79,7 +79,7 @@ async def test_one_address_in_two_spellings_becomes_one_account(api: Api) -> Non
     assert outcomes(payloads) == {"OK": 1, "UNIQUE": 1}
     [user] = await orm(lambda: list(User.objects.all()))
     assert user.email == "ann@example.com"
-    assert await orm(queued) == [("send_welcome_mail", [user.pk])]
+    assert await orm(queued) == [("mail_confirmation", [user.email])]
 
 
 async def test_ten_posts_with_one_title_get_ten_slugs(api: Api) -> None:
@@ -96,7 +96,7 @@ async def test_ten_posts_with_one_title_get_ten_slugs(api: Api) -> None:
 
 async def test_a_refresh_token_used_20_times_at_once_mints_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     # "At once" must not depend on how quickly this machine comes to the last of them.
-    monkeypatch.setattr(services, "REUSE_GRACE", timedelta(hours=1))
+    monkeypatch.setattr(sessions, "REUSE_GRACE", timedelta(hours=1))
     user = await orm(make_user)
     first = await send(api, "login", "refreshToken", email=user.email, password=PASSWORD)
     payloads = await asyncio.gather(

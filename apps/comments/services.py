@@ -65,6 +65,22 @@ def comment_delete(*, actor: User | None, comment_id: int) -> None:
     _remove(comment)
 
 
+def comments_end_with(user: User, erase: bool) -> None:
+    """What becomes of a user's comments when the account ends: nothing, or all are deleted as `comment_delete` does.
+
+    Locks their posts. A few statements, however many comments there are.
+    """
+    own = Comment.objects.filter(author=user, deleted_at=None)
+    if not erase or not own.exists():
+        return
+    threads = list(_locking(Post.objects.filter(pk__in=own.values("post_id"))).order_by("pk"))
+    own.update(body="", deleted_at=timezone.now())
+    unanswered = Comment.objects.filter(post__in=threads, deleted_at__isnull=False, replies=None)
+    # Without its last reply an empty place goes, too, which may leave another one above it.
+    while unanswered.exists():
+        Comment.objects.filter(pk__in=unanswered.values("pk")).delete()
+
+
 def _remove(comment: Comment) -> None:
     """The deletion itself, for a caller that holds the post's lock."""
     if comment.replies.exists():

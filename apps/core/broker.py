@@ -1,10 +1,9 @@
-"""The broker that needs no server of its own, and how a service hands work to the worker."""
+"""The broker that needs no server of its own."""
 
 from time import monotonic
 from typing import Any
 
-from django.db import transaction
-from dramatiq import Actor, Middleware
+from dramatiq import Middleware
 from dramatiq_postgres import PostgresBroker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
@@ -47,11 +46,3 @@ class _PoolOpenedByUse(ConnectionPool[Connection[Any]]):
 
 def _task_conninfo() -> str:
     return conninfo(application_name="broadside-tasks")
-
-
-def enqueue_on_commit(actor: Actor[..., Any], *args: object) -> None:
-    """Send a message to `actor` once the surrounding transaction has committed; a rollback sends nothing.
-
-    A broker that is down then is logged, and does not fail the request whose work is already stored.
-    """
-    transaction.on_commit(lambda: actor.send(*args), robust=True)

@@ -3,6 +3,20 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils import timezone
+
+
+class OutboxMessage(models.Model):
+    """A message that the broker has not got yet, as Dramatiq encodes it."""
+
+    message = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"Message {self.pk} of {self.created_at:%Y-%m-%d %H:%M:%S}"
 
 
 class Throttle(models.Model):

@@ -3,3 +3,9 @@ from django.apps import AppConfig
 
 class PostsConfig(AppConfig):
     name = "apps.posts"
+
+    def ready(self) -> None:
+        from apps.posts.services import posts_end_with
+        from apps.users.deletion import at_the_end
+
+        at_the_end(posts_end_with)

@@ -142,6 +142,12 @@ def posts_publish_due() -> int:
     )
 
 
+def posts_end_with(user: User, erase: bool) -> None:
+    """What becomes of a user's posts when the account ends: what is not published goes, or all with their comments."""
+    posts = Post.objects.filter(author=user)
+    (posts if erase else posts.exclude(status=PostStatus.PUBLISHED)).delete()
+
+
 def make_slug(title: str) -> str:
     """The slug that a post with this title gets when it is free. Letters of any script stay."""
     longest = SLUG_MAX - 1 - 2 * SLUG_SUFFIX_BYTES

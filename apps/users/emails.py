@@ -10,18 +10,18 @@ from apps.core.errors import DomainError, ErrorCode
 EMAIL_MAX = 254
 
 
-def normalize_email(value: str) -> str:
+def normalize_email(value: str, field: str = "email") -> str:
     """`value` in lower-case ASCII without surrounding white space, its domain in IDNA form.
 
     Two addresses that differ only in case are one account, so the table holds nothing else (a CHECK enforces it).
     A local part outside ASCII is refused: "K" the Kelvin sign lower-cases to "k" and would let a stranger in.
 
-    Raises DomainError: REQUIRED when blank, INVALID when it is no address.
+    Raises DomainError about `field`: REQUIRED when blank, INVALID when it is no address.
     """
     value = value.strip()
     if not value:
-        raise DomainError(ErrorCode.REQUIRED, "Must not be blank.", "email")
-    refusal = DomainError(ErrorCode.INVALID, "Must be an e-mail address.", "email")
+        raise DomainError(ErrorCode.REQUIRED, "Must not be blank.", field)
+    refusal = DomainError(ErrorCode.INVALID, "Must be an e-mail address.", field)
     local, _, domain = value.rpartition("@")
     # What is too long is not looked at: IDNA takes its time over a megabyte.
     if len(value) > EMAIL_MAX or not local.isascii():
@@ -34,3 +34,11 @@ def normalize_email(value: str) -> str:
     if len(address) > EMAIL_MAX:
         raise refusal
     return address
+
+
+def address_of(value: str) -> str:
+    """`value` in that form, or "" when it is no address: nobody has that one."""
+    try:
+        return normalize_email(value)
+    except DomainError:
+        return ""

@@ -23,6 +23,10 @@ class JWTMiddleware:
         await self.app(scope, receive, send)
 
 
+# Ours have less than 500 characters.
+MAX_TOKEN = 4_000
+
+
 def authenticate(headers: list[bytes]) -> Claims | InvalidToken | None:
     """What the request's Authorization headers prove. No statement: whether the session lives is asked later."""
     if not headers:
@@ -30,6 +34,8 @@ def authenticate(headers: list[bytes]) -> Claims | InvalidToken | None:
     if len(headers) > 1:
         return InvalidToken("Send one Authorization header.")
     scheme, _, token = headers[0].decode("latin-1").partition(" ")
+    if len(token) > MAX_TOKEN:
+        return InvalidToken("The access token is not valid.")
     if scheme.lower() != "bearer" or not token.strip():
         return InvalidToken("The Authorization header must read `Bearer <access token>`.")
     try:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.contrib.auth import hashers
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
@@ -11,12 +10,13 @@ from django.db.models.functions import Concat, Length, Lower
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
 
+from apps.core.client import USER_AGENT_MAX
+from apps.users import hashing
 from apps.users.emails import EMAIL_MAX
 from apps.users.managers import UserManager
 
 NAME_MAX = 100
 BIO_MAX = 2_000
-USER_AGENT_MAX = 255
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -55,24 +55,38 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
+    def set_password(self, raw_password: str | None) -> None:
+        self.set_hashed_password(raw_password, hashing.hashed(raw_password))
+
+    def set_hashed_password(self, raw_password: str | None, hashed: str) -> None:
+        """The same for a password that was hashed before, where no transaction was open."""
+        self.password = hashed
+        # For Django, which tells the password validators once it is stored.
+        self._password = raw_password
+
     def check_password(self, raw_password: str | None) -> bool:
-        """Whether it is the user's. An outdated hash of it is renewed, by a second statement.
+        """Whether it is the user's. An outdated hash of it is renewed, by a statement.
 
         Django's own renewal would bring an old password back when it was changed during the check.
         """
         found = self.password
-
-        def renew(raw_password: str) -> None:
-            self.password = hashers.make_password(raw_password)
+        is_right, is_outdated = hashing.verified(raw_password, found)
+        if is_right and is_outdated:
+            self.password = hashing.hashed(raw_password)
             User.objects.filter(pk=self.pk, password=found).update(password=self.password)
-
-        return hashers.check_password(raw_password, found, renew)
+        return is_right
 
     def get_full_name(self) -> str:
         return f"{self.first_name} {self.last_name}".strip()
 
     def get_short_name(self) -> str:
         return self.first_name
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def end(self) -> int:
+        """End these sessions, and their access tokens with them; gives the number of those that had not ended yet."""
+        return self.filter(revoked_at=None).update(revoked_at=timezone.now())
 
 
 class Session(models.Model):
@@ -85,6 +99,8 @@ class Session(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX, blank=True, help_text="The client's own description.")
     ip = models.GenericIPAddressField(null=True, blank=True, help_text="The address that it signed in from.")
+
+    objects = SessionQuerySet.as_manager()
 
     class Meta:
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["user", "-last_used_at"], name="session_of_user")]
@@ -103,3 +119,63 @@ class RefreshToken(models.Model):
 
     def __str__(self) -> str:
         return f"Refresh token {self.pk} of session {self.session_id}"
+
+
+class EmailTokenPurpose(models.TextChoices):
+    """What a mailed token is good for; for nothing else."""
+
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"
+    CHANGE_EMAIL = "change_email"
+
+
+class EmailToken(models.Model):
+    """A token that was mailed to `email`, known only by its SHA-256: whoever brings it reads that address's mail."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="email_tokens")
+    purpose = models.CharField(max_length=20, choices=EmailTokenPurpose)
+    email = models.EmailField(max_length=EMAIL_MAX)
+    digest = models.BinaryField(max_length=32, unique=True)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"Token {self.pk} of user {self.user_id} to {self.purpose}"
+
+
+class SecurityEventKind(models.TextChoices):
+    """What is worth knowing afterwards."""
+
+    LOGIN = "login"
+    LOGIN_FAILED = "login_failed"
+    REFRESH_REUSED = "refresh_reused"
+    PASSWORD_CHANGED = "password_changed"
+    PASSWORD_RESET = "password_reset"
+    EMAIL_VERIFIED = "email_verified"
+    EMAIL_CHANGED = "email_changed"
+    SESSION_REVOKED = "session_revoked"
+    ROLE_CHANGED = "role_changed"
+    ACCOUNT_LOCKED = "account_locked"
+    ACCOUNT_DELETED = "account_deleted"
+
+
+class SecurityEvent(models.Model):
+    """Something that happened to an account. A trigger keeps rows as they were written (migration 0002).
+
+    Keys without a foreign key: what is recorded of an account outlives it.
+    """
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    kind = models.CharField(max_length=20, choices=SecurityEventKind)
+    user_id = models.BigIntegerField(null=True, help_text="Whose account; empty when an unknown address was tried.")
+    actor_id = models.BigIntegerField(null=True, help_text="Who did it, as far as they had proved who they are.")
+    ip = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=USER_AGENT_MAX, blank=True)
+    request_id = models.CharField(max_length=64, blank=True, help_text="As in the server's log.")
+    detail = models.CharField(max_length=250, blank=True)
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["user_id", "kind", "-id"], name="event_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of user {self.user_id} at {self.at:%Y-%m-%d %H:%M:%S}"

@@ -1,17 +1,40 @@
 """Background work of the users slice. Actors are thin: load by id, do one thing."""
 
 import dramatiq
-from django.core.mail import send_mail
-from django.template.loader import render_to_string
 
-from apps.users.models import User
+from apps.users import email_tokens, mails
+from apps.users.models import EmailTokenPurpose, User
+
+MAX_RETRIES = 10
 
 
-@dramatiq.actor(max_retries=10)
-def send_welcome_mail(user_id: int) -> None:
-    """Greet a new user. An account that is gone by now gets no mail."""
-    user = User.objects.filter(pk=user_id).first()
-    if user is None:
-        return
-    body = render_to_string("users/welcome.txt", {"user": user})
-    send_mail("Welcome to Broadside", body, None, [user.email])
+@dramatiq.actor(max_retries=MAX_RETRIES)
+def mail_confirmation(email: str) -> None:
+    """A link that confirms the address of an account. None for one that is confirmed, locked or gone."""
+    user = User.objects.filter(email=email, email_verified_at=None, is_active=True).first()
+    if user is not None:
+        mails.send("verify_email", email, token=email_tokens.issue(user, EmailTokenPurpose.VERIFY_EMAIL, email))
+
+
+@dramatiq.actor(max_retries=MAX_RETRIES)
+def mail_password_reset(email: str) -> None:
+    """A link that sets a new password. None for an address without an account in use."""
+    user = User.objects.filter(email=email, is_active=True).first()
+    if user is not None:
+        mails.send("reset_password", email, token=email_tokens.issue(user, EmailTokenPurpose.RESET_PASSWORD, email))
+
+
+@dramatiq.actor(max_retries=MAX_RETRIES)
+def mail_email_change(user_id: int, email: str) -> None:
+    """A link that makes `email` the user's address; a notice instead to whoever has an account with that already."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if User.objects.filter(email=email).exists():
+        mails.send("address_in_use", email)
+    elif user is not None:
+        mails.send("change_email", email, token=email_tokens.issue(user, EmailTokenPurpose.CHANGE_EMAIL, email))
+
+
+@dramatiq.actor(max_retries=MAX_RETRIES)
+def mail_notice(name: str, email: str, ip: str | None = None) -> None:
+    """Tell the owner of an account what has happened to it, in the words of the mail `name`."""
+    mails.send(name, email, ip=ip)

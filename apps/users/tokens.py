@@ -9,7 +9,8 @@ from time import time
 import jwt
 from django.conf import settings
 
-ALGORITHM = "HS256"
+from apps.users.keys import ring
+
 ACCESS = "access"
 # The clocks of two servers differ.
 LEEWAY_SECONDS = 5
@@ -44,7 +45,8 @@ def issue_access(user_id: int, session_id: int, now: datetime) -> tuple[str, dat
         "aud": settings.JWT_AUDIENCE,
         "jti": secrets.token_urlsafe(12),
     }
-    return jwt.encode(claims, settings.JWT_SIGNING_KEY, ALGORITHM), expires_at
+    key = ring().current
+    return jwt.encode(claims, key.signing, key.algorithm, {"kid": key.kid}), expires_at
 
 
 def verify_access(token: str) -> Claims:
@@ -52,7 +54,7 @@ def verify_access(token: str) -> Claims:
 
     A token that was verified is only looked at for its end when it comes again: a client sends it with every request.
     """
-    known = token, settings.JWT_SIGNING_KEY, settings.JWT_ISSUER, settings.JWT_AUDIENCE
+    known = token, ring().name, settings.JWT_ISSUER, settings.JWT_AUDIENCE
     if known not in _verified:
         if len(_verified) >= MAX_VERIFIED:
             _verified.clear()
@@ -68,11 +70,13 @@ _verified: dict[tuple[str, str, str, str], Claims] = {}
 
 
 def _verify(token: str) -> Claims:
+    """The key says which algorithm, the token only which key: so none can be made to pass for another's."""
     try:
+        key = ring().by_kid[jwt.get_unverified_header(token)["kid"]]
         claims = jwt.decode(
             token,
-            settings.JWT_SIGNING_KEY,
-            algorithms=[ALGORITHM],
+            key.verifying,
+            algorithms=[key.algorithm],
             issuer=settings.JWT_ISSUER,
             audience=settings.JWT_AUDIENCE,
             leeway=LEEWAY_SECONDS,
@@ -83,16 +87,16 @@ def _verify(token: str) -> Claims:
         return Claims(int(claims["sub"]), int(claims["sid"]), int(claims["exp"]) + LEEWAY_SECONDS)
     except jwt.ExpiredSignatureError:
         raise InvalidToken("The access token has expired.") from None
-    except (jwt.InvalidTokenError, TypeError, ValueError):
+    except (jwt.InvalidTokenError, LookupError, TypeError, ValueError):
         raise InvalidToken("The access token is not valid.") from None
 
 
-def new_refresh() -> tuple[str, bytes]:
-    """A refresh token of 256 random bits for the client, and the digest that is stored of it."""
+def new_secret() -> tuple[str, bytes]:
+    """A token of 256 random bits for a client or a mail, and the digest that is stored of it."""
     token = secrets.token_urlsafe(32)
     return token, digest(token)
 
 
-def digest(refresh_token: str) -> bytes:
+def digest(secret: str) -> bytes:
     """SHA-256: enough for 256 random bits, and nothing that a stolen table can be turned back into tokens by."""
-    return hashlib.sha256(refresh_token.encode(errors="replace")).digest()
+    return hashlib.sha256(secret.encode(errors="replace")).digest()

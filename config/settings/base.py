@@ -139,7 +139,7 @@ TEMPLATES = [
 ]
 
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "apps.users.hashing.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -162,6 +162,15 @@ STATIC_URL = "/static/"
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost>")
 
+# Where the links in mails lead: FRONTEND_URL/verify-email#token=…. Empty: mails show the token itself.
+FRONTEND_URL = env.str("FRONTEND_URL", "").rstrip("/")
+# Whether an account can be used before its address is confirmed.
+EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", among=("optional", "required"))
+# How long security events are kept; the database keeps them for 90 at least.
+SECURITY_EVENT_DAYS = env.number("SECURITY_EVENT_DAYS", 365, at_least=90)
+# What becomes of the posts and comments of a deleted account.
+ACCOUNT_DELETION = env.choice("ACCOUNT_DELETION", "keep", among=("keep", "erase"))
+
 # How many proxies stand in front: 0 takes the peer's address, n the n-th from the right of X-Forwarded-For. Who has
 # fewer there has come in past a proxy: again the peer's address counts.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, at_least=0)
@@ -174,6 +183,11 @@ RATE_LIMIT_LOGIN = env.rate("RATE_LIMIT_LOGIN", "10/minute")
 RATE_LIMIT_USER = env.rate("RATE_LIMIT_USER", "off")
 RATE_LIMIT_ANONYMOUS = env.rate("RATE_LIMIT_ANONYMOUS", "off")
 
+# EdDSA with the Ed25519 key in this file, or else HS256 with JWT_SIGNING_KEY.
+JWT_SIGNING_KEY_FILE = env.str("JWT_SIGNING_KEY_FILE", "")
+# What signed before: it still verifies.
+JWT_PREVIOUS_KEYS = env.list("JWT_PREVIOUS_KEYS", default=[])
+JWT_PREVIOUS_KEY_FILES = env.list("JWT_PREVIOUS_KEY_FILES", default=[])
 JWT_ISSUER = "broadside"
 JWT_AUDIENCE = "broadside-api"
 JWT_ACCESS_LIFETIME = timedelta(minutes=env.number("JWT_ACCESS_MINUTES", 15, at_least=1, at_most=525_600))

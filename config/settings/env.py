@@ -20,6 +20,20 @@ _FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 _RATE = re.compile(r"off|[1-9]\d{0,8}/(second|minute|hour|day)", re.ASCII)
 
 
+SECRET_MIN_BYTES = 32
+SECRET_MIN_CHARACTERS = 10
+# This project's own, and those of `django-admin startproject`.
+KNOWN_SECRETS = ("dev-only-", "test-only-", "django-insecure-")
+
+
+def check_secret(name: Text, value: Text) -> None:
+    """Raise ImproperlyConfigured for a secret that is short, monotonous or known, without quoting it."""
+    if len(value.encode()) < SECRET_MIN_BYTES:
+        raise ImproperlyConfigured(f"{name} needs at least {SECRET_MIN_BYTES} bytes.")
+    if len(set(value)) < SECRET_MIN_CHARACTERS or value.startswith(KNOWN_SECRETS):
+        raise ImproperlyConfigured(f"{name} can be guessed: make one with `secrets.token_urlsafe(50)`.")
+
+
 class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
     """django-environ's reader of files and URLs, with readers of values that take nothing for something else.
 
@@ -31,6 +45,12 @@ class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
         value = os.environ.get(name) or default
         if value is None:
             raise ImproperlyConfigured(f"Set the {name} environment variable.")
+        return value
+
+    def secret(self, name: Text) -> Text:
+        """A value that nobody can guess, as far as can be seen: long, of many characters, and none from an example."""
+        value = self.str(name)
+        check_secret(name, value)
         return value
 
     def bool(self, name: Text, default: Flag) -> Flag:

@@ -4,18 +4,23 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.logging import logging_settings
 from config.settings.base import *
-from config.settings.base import BASE_DIR, TRUSTED_PROXIES, database, env
+from config.settings.base import (
+    BASE_DIR,
+    JWT_PREVIOUS_KEYS,
+    JWT_SIGNING_KEY_FILE,
+    TRUSTED_PROXIES,
+    database,
+    env,
+)
+from config.settings.env import check_secret
 
-SECRET_MIN_BYTES = 32
-SECRET_KEY = env.str("SECRET_KEY")
-JWT_SIGNING_KEY = env.str("JWT_SIGNING_KEY")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
-
-for name in ("SECRET_KEY", "JWT_SIGNING_KEY"):
-    if len(vars()[name].encode()) < SECRET_MIN_BYTES:
-        raise ImproperlyConfigured(f"{name} needs at least {SECRET_MIN_BYTES} bytes.")
-if SECRET_KEY == JWT_SIGNING_KEY:
+SECRET_KEY = env.secret("SECRET_KEY")
+JWT_SIGNING_KEY = "" if JWT_SIGNING_KEY_FILE else env.secret("JWT_SIGNING_KEY")
+for previous in JWT_PREVIOUS_KEYS:
+    check_secret("JWT_PREVIOUS_KEYS", previous)
+if SECRET_KEY in {JWT_SIGNING_KEY, *JWT_PREVIOUS_KEYS}:
     raise ImproperlyConfigured("SECRET_KEY and JWT_SIGNING_KEY must differ.")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 
 DATABASES = {"default": database()}
 

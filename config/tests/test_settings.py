@@ -115,14 +115,14 @@ def test_values_are_taken_as_they_stand(project: Path) -> None:
         "print(s.SECRET_KEY, s.ALLOWED_HOSTS, s.CORS_ALLOWED_ORIGINS, s.SECURE_SSL_REDIRECT, s.GRAPHQL_MAX_DEPTH)"
     )
     values = {
-        "SECRET_KEY": "$ECRET" * 10,
+        "SECRET_KEY": "$ECRET-0123456789" * 3,
         "ALLOWED_HOSTS": "a.example, b.example,",
         "CORS_ALLOWED_ORIGINS": " ",
         "SECURE_SSL_REDIRECT": "Off",
         "GRAPHQL_MAX_DEPTH": "",
     }
     printed = python(project, "-c", script, **PRODUCTION | values).stdout
-    assert printed == f"{'$ECRET' * 10} ['a.example', 'b.example'] [] False 15\n"
+    assert printed == f"{'$ECRET-0123456789' * 3} ['a.example', 'b.example'] [] False 15\n"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,14 @@ def test_values_are_taken_as_they_stand(project: Path) -> None:
     [
         ({"SECRET_KEY": "short"}, "SECRET_KEY needs at least"),
         ({"JWT_SIGNING_KEY": "short"}, "JWT_SIGNING_KEY needs at least"),
+        ({"SECRET_KEY": "dev-only-secret-key-that-protects-nothing-at-all-0123456789"}, "SECRET_KEY can be guessed"),
+        ({"SECRET_KEY": "django-insecure-0123456789-abcdefghijklmnopqrstuvwxyz-xyz"}, "SECRET_KEY can be guessed"),
+        ({"JWT_SIGNING_KEY": "dev-only-jwt-key-that-protects-nothing-at-all"}, "JWT_SIGNING_KEY can be guessed"),
+        ({"JWT_SIGNING_KEY": "0123" * 20}, "JWT_SIGNING_KEY can be guessed"),
+        ({"JWT_PREVIOUS_KEYS": f"{'ok-' * 20}123456789,short"}, "JWT_PREVIOUS_KEYS needs at least"),
+        ({"JWT_PREVIOUS_KEYS": PRODUCTION["SECRET_KEY"]}, "must differ"),
+        ({"JWT_SIGNING_KEY_FILE": "pytest.ini"}, "pytest.ini has to hold an Ed25519 key"),
+        ({"JWT_SIGNING_KEY_FILE": "nowhere.pem"}, "nowhere.pem has to hold an Ed25519 key"),
         ({"JWT_SIGNING_KEY": PRODUCTION["SECRET_KEY"]}, "must differ"),
     ],
 )

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from apps.comments.models import Comment
+from apps.core.client import Client
 from apps.core.statements import Tally, tally
 from apps.posts import selectors
 from apps.posts.models import Post, PostStatus
 from apps.users.models import User
-from schema.context import Client, Context
+from schema.context import Context
 from schema.loaders import Batcher, Batchers, ByKey, Counts, Lists, Pages, RootPages
 from schema.relay import Order, PageArgs
 from tests.make import Make
@@ -25,7 +26,7 @@ FIRST_2 = PageArgs(2, backward=False, after=None, before=None)
 
 def info_of(viewer: User | None = None) -> Any:
     """What loaders read of a resolver's info: the context of a request of its own."""
-    return SimpleNamespace(_raw_info=None, context=Context("request", viewer, None, lambda: Client(None, "")))
+    return SimpleNamespace(_raw_info=None, context=Context("request", viewer, None, Client))
 
 
 @contextmanager

@@ -7,23 +7,35 @@ import strawberry
 
 from apps.users import services
 from apps.users.api.inputs import (
+    ChangeEmailInput,
     ChangePasswordInput,
+    DeleteAccountInput,
     LoginInput,
     LogoutInput,
     RefreshTokenInput,
     RegisterInput,
+    RequestEmailChangeInput,
+    RequestEmailVerificationInput,
+    RequestPasswordResetInput,
+    ResetPasswordInput,
+    RevokeSessionInput,
     UpdateProfileInput,
+    VerifyEmailInput,
 )
-from apps.users.api.types import UserType
+from apps.users.api.types import SessionType, UserType
 from apps.users.services import Tokens
 from schema.context import Info
-from schema.payloads import Payload, mutation, write
+from schema.payloads import Payload, input_key, mutation, write
 from schema.types import given
 
 
 @strawberry.type(description="The answer to `register`.")
 class RegisterPayload(Payload):
-    user: UserType | None = strawberry.field(default=None, description="The new account. Sign in with `login`.")
+    user: UserType | None = strawberry.field(
+        default=None,
+        description="The new account. Sign in with `login`. Null where addresses have to be confirmed first: the mail "
+        "says whether there was an account already.",
+    )
 
 
 @strawberry.type
@@ -82,22 +94,92 @@ class UpdateProfilePayload(Payload):
 
 
 @strawberry.type
+class SuccessPayload(Payload):
+    success: bool | None = strawberry.field(default=None, description="True when there are no errors.")
+
+
+@strawberry.type(description="The answer to `requestEmailVerification`, the same whether or not a mail was sent.")
+class RequestEmailVerificationPayload(SuccessPayload):
+    pass
+
+
+@strawberry.type(description="The answer to `requestPasswordReset`, the same whether or not the address is known.")
+class RequestPasswordResetPayload(SuccessPayload):
+    pass
+
+
+@strawberry.type(description="The answer to `resetPassword`.")
+class ResetPasswordPayload(SuccessPayload):
+    pass
+
+
+@strawberry.type(description="The answer to `requestEmailChange`, the same whether or not the address is taken.")
+class RequestEmailChangePayload(SuccessPayload):
+    pass
+
+
+@strawberry.type(description="The answer to `deleteAccount`.")
+class DeleteAccountPayload(SuccessPayload):
+    pass
+
+
+@strawberry.type(description="The answer to `verifyEmail`.")
+class VerifyEmailPayload(Payload):
+    user: UserType | None = strawberry.field(default=None, description="Whose address it is.")
+
+
+@strawberry.type(description="The answer to `changeEmail`.")
+class ChangeEmailPayload(Payload):
+    user: UserType | None = strawberry.field(default=None, description="Who has the new address.")
+
+
+@strawberry.type(description="The answer to `revokeSession`.")
+class RevokeSessionPayload(Payload):
+    session: SessionType | None = strawberry.field(default=None, description="The session that has ended.")
+
+
+@strawberry.type(description="The answer to `revokeOtherSessions`.")
+class RevokeOtherSessionsPayload(Payload):
+    revoked_count: int | None = strawberry.field(default=None, description="How many sessions have ended.")
+
+
+@strawberry.type
 class UserMutation:
-    @mutation(description="Make an account. A mail greets its owner.")
+    @mutation(description="Make an account. A mail to its owner has a token that confirms the address.")
     async def register(self, info: Info, input: RegisterInput) -> RegisterPayload:
-        return RegisterPayload.of(user=await write(info, services.user_register, **given(input)))
+        client = info.context.client()
+        return RegisterPayload.of(user=await write(info, services.user_register, **given(input), client=client))
+
+    @mutation(description="Confirm an address, with the token that was mailed to it.")
+    async def verify_email(self, info: Info, input: VerifyEmailInput) -> VerifyEmailPayload:
+        client = info.context.client()
+        return VerifyEmailPayload.of(user=await write(info, services.email_verify, **given(input), client=client))
+
+    @mutation(description="Have another mail sent that confirms an address.")
+    async def request_email_verification(
+        self, info: Info, input: RequestEmailVerificationInput | None = None
+    ) -> RequestEmailVerificationPayload:
+        context = info.context
+        email = input.email if input else None
+        await write(
+            info,
+            services.email_verification_request,
+            actor=context.viewer,
+            email=email,
+            client=context.client(),
+        )
+        return RequestEmailVerificationPayload.of(success=True)
 
     @mutation(description="Sign in with address and password: starts a session.")
     async def login(self, info: Info, input: LoginInput) -> LoginPayload:
-        client = info.context.client()
-        tokens = await write(info, services.session_start, **given(input), ip=client.ip, user_agent=client.user_agent)
+        tokens = await write(info, services.session_start, **given(input), client=info.context.client())
         info.context.act_as(tokens.user, tokens.session_id)
         return LoginPayload.of_tokens(tokens)
 
     @mutation(description="Exchange a refresh token for new tokens. Each refresh token works once.")
     async def refresh_token(self, info: Info, input: RefreshTokenInput) -> RefreshTokenPayload:
         try:
-            tokens = await write(info, services.session_renew, **given(input))
+            tokens = await write(info, services.session_renew, **given(input), client=info.context.client())
         except services.TokenReused as reuse:
             info.context.session_ended(reuse.session_id)
             raise
@@ -109,20 +191,67 @@ class UserMutation:
         info.context.session_ended(await write(info, services.session_end, **given(input)))
         return LogoutPayload.of(success=True)
 
+    @mutation(description="End one of the viewer's sessions, and its access tokens with it.")
+    async def revoke_session(self, info: Info, input: RevokeSessionInput) -> RevokeSessionPayload:
+        context, session_id = info.context, input_key("Session", input.id)
+        session = await write(
+            info, services.session_revoke, actor=context.viewer, session_id=session_id, client=context.client()
+        )
+        context.session_ended(session_id)
+        return RevokeSessionPayload.of(session=session)
+
+    @mutation(description="End all of the viewer's sessions but the current one.")
+    async def revoke_other_sessions(self, info: Info) -> RevokeOtherSessionsPayload:
+        context = info.context
+        count = await write(
+            info,
+            services.sessions_revoke_others,
+            actor=context.viewer,
+            session_id=context.session_id,
+            client=context.client(),
+        )
+        return RevokeOtherSessionsPayload.of(revoked_count=count)
+
     @mutation(description="Change the viewer's password. All sessions end; the answer carries tokens of a new one.")
     async def change_password(self, info: Info, input: ChangePasswordInput) -> ChangePasswordPayload:
         context = info.context
-        client = context.client()
         tokens = await write(
-            info,
-            services.password_change,
-            actor=context.viewer,
-            **given(input),
-            ip=client.ip,
-            user_agent=client.user_agent,
+            info, services.password_change, actor=context.viewer, **given(input), client=context.client()
         )
         context.act_as(tokens.user, tokens.session_id)
         return ChangePasswordPayload.of_tokens(tokens)
+
+    @mutation(description="Have a mail sent with a token that sets a new password.")
+    async def request_password_reset(self, info: Info, input: RequestPasswordResetInput) -> RequestPasswordResetPayload:
+        await write(info, services.password_reset_request, **given(input), client=info.context.client())
+        return RequestPasswordResetPayload.of(success=True)
+
+    @mutation(description="Set a new password with the token that was mailed. All sessions of the account end.")
+    async def reset_password(self, info: Info, input: ResetPasswordInput) -> ResetPasswordPayload:
+        context = info.context
+        user_id = await write(info, services.password_reset, **given(input), client=context.client())
+        context.sessions_ended(user_id)
+        return ResetPasswordPayload.of(success=True)
+
+    @mutation(description="Have a mail sent to a new address of the viewer, with a token that makes it the account's.")
+    async def request_email_change(self, info: Info, input: RequestEmailChangeInput) -> RequestEmailChangePayload:
+        context = info.context
+        await write(info, services.email_change_request, actor=context.viewer, **given(input), client=context.client())
+        return RequestEmailChangePayload.of(success=True)
+
+    @mutation(description="Change an account's address with the token that was mailed to the new one.")
+    async def change_email(self, info: Info, input: ChangeEmailInput) -> ChangeEmailPayload:
+        client = info.context.client()
+        return ChangeEmailPayload.of(user=await write(info, services.email_change, **given(input), client=client))
+
+    @mutation(description="End the viewer's account, for good.")
+    async def delete_account(self, info: Info, input: DeleteAccountInput) -> DeleteAccountPayload:
+        context = info.context
+        user_id = await write(
+            info, services.account_delete, actor=context.viewer, **given(input), client=context.client()
+        )
+        context.sessions_ended(user_id)
+        return DeleteAccountPayload.of(success=True)
 
     @mutation(description="Change the viewer's names or bio.")
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from apps.core.client import Client
 from apps.core.errors import DomainError, DomainErrors
 from apps.users import services
 from apps.users.models import User
@@ -82,7 +83,7 @@ async def test_names_are_stored_in_nfc_without_surrounding_space(api: Api, make:
 
 def test_registration_inside_a_larger_transaction_fails_alone() -> None:
     """The unique index is hit in a savepoint, so that a caller's transaction goes on."""
-    fields: dict[str, Any] = {"password": PASSWORD, "first_name": "Ann", "last_name": ""}
+    fields: dict[str, Any] = {"password": PASSWORD, "first_name": "Ann", "last_name": "", "client": Client()}
     services.user_register(email="ann@example.com", **fields)
     with pytest.raises(DomainError, match="account already"):
         services.user_register(email="ANN@example.com", **fields)
@@ -92,4 +93,4 @@ def test_registration_inside_a_larger_transaction_fails_alone() -> None:
 
 def test_the_message_of_several_refusals_has_them_all() -> None:
     with pytest.raises(DomainErrors, match=r"e-mail address.*; Must not be blank"):
-        services.user_register(email="x", password=PASSWORD, first_name=" ", last_name="")
+        services.user_register(email="x", password=PASSWORD, first_name=" ", last_name="", client=Client())

@@ -7,8 +7,9 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db.models import F
 from django.utils import timezone
 
+from apps.users.hashing import PASSWORD_MAX
 from apps.users.models import RefreshToken, Session, User
-from apps.users.services import PASSWORD_MAX, REUSE_GRACE
+from apps.users.services.sessions import REUSE_GRACE
 from tests.api import Api
 from tests.make import PASSWORD, Make, gid
 

@@ -9,6 +9,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from apps.users import tokens
+from apps.users.keys import ring
 
 REMOVED: Any = object()
 
@@ -33,7 +34,7 @@ def signed(key: Any = None, algorithm: str | None = "HS256", headers: Any = None
         if value is not REMOVED
     }
     key = settings.JWT_SIGNING_KEY if key is None else key
-    return jwt.encode(claims, key, algorithm, headers)
+    return jwt.encode(claims, key, algorithm, {"kid": ring().current.kid} | (headers or {}))
 
 
 def test_a_token_says_whose_it_is_and_for_how_long() -> None:
@@ -45,13 +46,13 @@ def test_a_token_says_whose_it_is_and_for_how_long() -> None:
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims["exp"] == int(expires_at.timestamp())
     assert set(claims) == set(tokens.REQUIRED_CLAIMS)
-    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT", "kid": ring().current.kid}
 
 
 def test_no_two_tokens_are_the_same() -> None:
     now = datetime.now(UTC)
     assert tokens.issue_access(7, 8, now) != tokens.issue_access(7, 8, now)
-    assert tokens.new_refresh()[0] != tokens.new_refresh()[0]
+    assert tokens.new_secret()[0] != tokens.new_secret()[0]
 
 
 def test_the_token_that_the_others_vary_is_good() -> None:
@@ -119,7 +120,9 @@ def test_another_key_is_refused() -> None:
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "HS512", "none", "None", "hs256", ""])
 def test_a_header_that_names_another_algorithm_is_refused(algorithm: str) -> None:
     """The confusion of algorithms, at its worst: the HMAC signature itself is good."""
-    header = jwt.utils.base64url_encode(f'{{"alg":"{algorithm}","typ":"JWT"}}'.encode()).decode()
+    header = jwt.utils.base64url_encode(
+        f'{{"alg":"{algorithm}","typ":"JWT","kid":"{ring().current.kid}"}}'.encode()
+    ).decode()
     payload = signed().split(".")[1]
     key = settings.JWT_SIGNING_KEY.encode()
     signature = jwt.get_algorithm_by_name("HS256").sign(f"{header}.{payload}".encode(), key)
@@ -150,6 +153,6 @@ def test_any_text_has_a_digest(text: str) -> None:
 
 
 def test_a_refresh_token_has_256_random_bits_and_a_stable_digest() -> None:
-    token, digest = tokens.new_refresh()
+    token, digest = tokens.new_secret()
     assert len(token) == 43
     assert tokens.digest(token) == digest

@@ -1,0 +1,58 @@
+"""Tokens that are mailed: each works once, for one purpose, and for a while."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from apps.core.errors import DomainError, ErrorCode
+from apps.users import tokens
+from apps.users.models import EmailToken, EmailTokenPurpose, User
+
+LIFETIMES = {
+    EmailTokenPurpose.VERIFY_EMAIL: timedelta(days=3),
+    EmailTokenPurpose.RESET_PASSWORD: timedelta(hours=1),
+    EmailTokenPurpose.CHANGE_EMAIL: timedelta(days=1),
+}
+
+
+def issue(user: User, purpose: EmailTokenPurpose, email: str) -> str:
+    """A token for `user` to be mailed to `email`, and nowhere else to be found. One statement."""
+    secret, digest = tokens.new_secret()
+    expires_at = timezone.now() + LIFETIMES[purpose]
+    EmailToken.objects.create(user=user, purpose=purpose, email=email, digest=digest, expires_at=expires_at)
+    return secret
+
+
+def found(secret: str, purpose: EmailTokenPurpose) -> EmailToken:
+    """The token with its user, unchanged. One statement.
+
+    Raises DomainError INVALID_TOKEN unless it is unused, unexpired, for `purpose`, and of an account in use.
+    """
+    usable = EmailToken.objects.filter(used_at=None, expires_at__gt=timezone.now(), user__is_active=True)
+    token = usable.filter(digest=tokens.digest(secret), purpose=purpose).select_related("user").first()
+    if token is None:
+        raise _no_longer_valid()
+    return token
+
+
+def redeem(secret: str, purpose: EmailTokenPurpose) -> EmailToken:
+    """The token, used up, with its user, locked: of parallel uses exactly one gets it.
+
+    Three statements, inside the caller's transaction. Raises as `found` does. The user is locked first, as by whoever
+    changes a password, and withdraws tokens with it.
+    """
+    token = found(secret, purpose)
+    user = User.objects.select_for_update(no_key=True).filter(pk=token.user_id, is_active=True).first()
+    if user is None or not EmailToken.objects.filter(pk=token.pk, used_at=None).update(used_at=timezone.now()):
+        raise _no_longer_valid()
+    token.user = user
+    return token
+
+
+def withdraw(user: User, *purposes: EmailTokenPurpose) -> None:
+    """Let none of the user's tokens for `purposes` be used any more. One statement."""
+    EmailToken.objects.filter(user=user, purpose__in=purposes, used_at=None).update(used_at=timezone.now())
+
+
+def _no_longer_valid() -> DomainError:
+    return DomainError(ErrorCode.INVALID_TOKEN, "This link is no longer valid. Ask for another one.", "token")

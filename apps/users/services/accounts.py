@@ -1,0 +1,86 @@
+"""Accounts: from their registration to their end."""
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.core import outbox
+from apps.core.client import Client
+from apps.core.errors import DomainError, ErrorCode
+from apps.core.text import Form
+from apps.core.throttling import hit
+from apps.users import audit, deletion, hashing, tasks, throttles
+from apps.users.emails import normalize_email
+from apps.users.models import BIO_MAX, NAME_MAX, SecurityEventKind, User
+from apps.users.policies import signed_in
+from apps.users.services.passwords import check_new_password, held, prove
+
+
+def user_register(*, email: str, password: str, first_name: str, last_name: str, client: Client) -> User | None:
+    """A new account, and a mail to its owner with a link that confirms the address.
+
+    With EMAIL_VERIFICATION=required nobody is told whether the address had an account already, but its owner by mail:
+    the answer is None in either case, and the work is the same.
+    Raises DomainError REQUIRED, INVALID, PASSWORD_TOO_WEAK, RATE_LIMITED, or UNIQUE when the address has an account.
+    """
+    form = Form()
+    user = User(
+        email=form.run(lambda: normalize_email(email), default=""),
+        first_name=form.text("first_name", first_name, maximum=NAME_MAX, single_line=True),
+        last_name=form.text("last_name", last_name, maximum=NAME_MAX, single_line=True, required=False),
+    )
+    form.run(lambda: check_new_password(password, user, "password"), default=None)
+    form.check()
+    hit(throttles.register(client))
+    user.password = hashing.hashed(password)
+    return _store(user)
+
+
+@transaction.atomic
+def _store(user: User) -> User | None:
+    """The constraint decides, and in silence: PostgreSQL's log of errors would hold addresses and hashes."""
+    User.objects.bulk_create([user], ignore_conflicts=True)
+    stored = User.objects.get(email=user.email)
+    is_new = stored.password == user.password
+    if is_new:
+        outbox.send(tasks.mail_confirmation, user.email)
+    elif settings.EMAIL_VERIFICATION == "required":
+        outbox.send(tasks.mail_notice, "already_registered", user.email)
+    else:
+        raise DomainError(ErrorCode.UNIQUE, "This address has an account already.", "email")
+    return None if settings.EMAIL_VERIFICATION == "required" else stored
+
+
+@transaction.atomic
+def profile_update(
+    *, actor: User | None, first_name: str | None = None, last_name: str | None = None, bio: str | None = None
+) -> User:
+    """Change what is given; None leaves a field as it is.
+
+    Locks the user. Raises DomainError UNAUTHENTICATED, REQUIRED or INVALID.
+    """
+    user = User.objects.select_for_update(no_key=True).get(pk=signed_in(actor).pk)
+    form = Form()
+    if first_name is not None:
+        user.first_name = form.text("first_name", first_name, maximum=NAME_MAX, single_line=True)
+    if last_name is not None:
+        user.last_name = form.text("last_name", last_name, maximum=NAME_MAX, single_line=True, required=False)
+    if bio is not None:
+        user.bio = form.text("bio", bio, maximum=BIO_MAX, required=False)
+    form.check()
+    user.save(update_fields=["first_name", "last_name", "bio"])
+    return user
+
+
+def account_delete(*, actor: User | None, password: str, client: Client) -> int:
+    """End the actor's account for good, and give its key; ACCOUNT_DELETION says what becomes of what they wrote.
+
+    "keep": it stays, under an account without name, address or password. "erase": it goes, and of comments with
+    replies the place stays, empty. Locks the user.
+    Raises DomainError UNAUTHENTICATED, RATE_LIMITED, or INVALID_CREDENTIALS for a wrong password.
+    """
+    with held(prove(actor, password, client, "password"), "password") as user:
+        address = user.email
+        deletion.delete(user)
+        audit.record(SecurityEventKind.ACCOUNT_DELETED, client, user=user, actor=user)
+        outbox.send(tasks.mail_notice, "account_deleted", address, client.ip)
+        return user.pk

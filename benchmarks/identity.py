@@ -1,0 +1,216 @@
+"""Measures signing in on one server process: `python -m benchmarks.identity`.
+
+- how many sign-ins a second it holds, and what the 99th percentile of `point` queries is beside them and without them;
+- how long the answers take for addresses that have an account and for those that have none;
+- what comes of 20 parallel uses of one refresh token, 100 times.
+
+It runs uvicorn as in production, with argon2 as it is, on a database of its own in DATABASE_URL's server, or in an
+embedded one. Limits are off: they are about how many there may be, this about how fast they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from config import embedded_postgres
+
+ROOT = Path(__file__).resolve().parents[1]
+DATABASE = "broadside_identity_bench"
+PASSWORD = "correct horse battery staple"  # noqa: S105
+SOMEBODY = "somebody@bench.example.com"
+POINT = "query($slug: String!) { post(slug: $slug) { id title slug publishedAt author { id firstName lastName } } }"
+LOGIN = "mutation($i: LoginInput!) { login(input: $i) { refreshToken errors { code } } }"
+RENEW = "mutation($i: RefreshTokenInput!) { refreshToken(input: $i) { refreshToken errors { code } } }"
+REGISTER = "mutation($i: RegisterInput!) { register(input: $i) { user { id } errors { code } } }"
+RESET = "mutation($i: RequestPasswordResetInput!) { requestPasswordReset(input: $i) { success errors { code } } }"
+SECONDS = 10.0
+# As many point queries wait for each other as a browser has connections.
+READERS = 6
+TIMES = 200
+
+
+async def main() -> None:
+    async with server(EMAIL_VERIFICATION="optional") as api:
+        await load(api)
+        await races(api)
+        await timing(
+            api,
+            "login, wrong password",
+            lambda email: api(LOGIN, i={"email": email, "password": "wrong"}, expects="INVALID_CREDENTIALS"),
+        )
+        await timing(api, "requestPasswordReset", lambda email: api(RESET, i={"email": email}))
+    async with server(EMAIL_VERIFICATION="required") as api:
+        await timing(api, "register, where addresses are confirmed", lambda email: register(api, email))
+
+
+@asynccontextmanager
+async def server(**changes: str) -> AsyncIterator[Api]:
+    limits = httpx.Limits(max_connections=100)
+    with served(changes) as origin:
+        async with httpx.AsyncClient(base_url=origin, timeout=60, limits=limits) as client:
+            yield Api(client)
+
+
+class Api:
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def __call__(self, query: str, *, expects: str = "", **variables: Any) -> Any:
+        """The data. Raises for errors, but for payloads' of the code that the caller expects."""
+        response = await self._client.post("/graphql/", json={"query": query, "variables": variables})
+        body = response.json()
+        payloads = body["data"].values() if "errors" not in body else [body]
+        errors = [error for payload in payloads for error in payload.get("errors", ())]
+        if any(error.get("code") != expects for error in errors):
+            raise RuntimeError(errors)
+        return body["data"]
+
+
+async def load(api: Api) -> None:
+    """The point queries' percentiles beside more and more people who sign in, one after the other each."""
+    await register(api, SOMEBODY)
+    slug = (await api("{ posts(first: 1) { nodes { slug } } }"))["posts"]["nodes"][0]["slug"]
+    print("\nsign-ins at a time | sign-ins/s | point queries/s | point p50, ms | p99, ms | p99 / idle")
+    idle = 0.0
+    for signing_in in (0, 1, 2, 4, 8, 16, 0):
+        stop = time.perf_counter() + SECONDS
+        reads, logins = await asyncio.gather(
+            repeated(READERS, stop, lambda: api(POINT, slug=slug)),
+            repeated(signing_in, stop, lambda: login(api)),
+        )
+        p99 = quantiles(reads, n=100)[98]
+        idle = idle or p99
+        print(
+            f"{signing_in:>18} | {len(logins) / SECONDS:>10.1f} | {len(reads) / SECONDS:>15.0f} | "
+            f"{median(reads) * 1000:>13.1f} | {p99 * 1000:>7.1f} | {p99 / idle:>10.1f}"
+        )
+
+
+async def repeated(number: int, stop: float, work: Callable[[], Awaitable[Any]]) -> list[float]:
+    """How long each call of `work` took, of `number` that call it again and again."""
+
+    async def again() -> list[float]:
+        taken = []
+        while (began := time.perf_counter()) < stop:
+            await work()
+            taken.append(time.perf_counter() - began)
+        return taken
+
+    return [each for several in await asyncio.gather(*(again() for _ in range(number))) for each in several]
+
+
+async def timing(api: Api, name: str, attempt: Callable[[str], Awaitable[Any]]) -> None:
+    """Answers for addresses that have an account and for some that have none, in turn, on an idle server."""
+    known, unknown = (
+        [f"{kind}{number}@{name[:5]}.example.com" for number in range(TIMES)] for kind in ("known", "not")
+    )
+    for email in known:
+        await register(api, email)
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    for pair in zip(known, unknown, strict=True):
+        for email in pair:
+            began = time.perf_counter()
+            await attempt(email)
+            taken[email in known].append((time.perf_counter() - began) * 1000)
+    print(f"\n{name}, ms, {TIMES} times each:")
+    for is_known, times in taken.items():
+        low, middle, high = quantiles(times, n=4)
+        print(f"  {'known' if is_known else 'unknown':>7}: median {middle:.2f}, quartiles {low:.2f} to {high:.2f}")
+
+
+async def races(api: Api) -> None:
+    """What comes of 20 parallel uses of one refresh token, and whether there is one live branch afterwards."""
+    outcomes: Counter[tuple[str, ...]] = Counter()
+    for _ in range(100):
+        first = (await login(api))["login"]["refreshToken"]
+        uses = [api(RENEW, i={"refreshToken": first}, expects="INVALID_TOKEN") for _ in range(20)]
+        payloads = [answer["refreshToken"] for answer in await asyncio.gather(*uses)]
+        minted = [payload["refreshToken"] for payload in payloads if payload["refreshToken"]]
+        refused = Counter(error["code"] for payload in payloads for error in payload["errors"])
+        usable = [await api(RENEW, i={"refreshToken": token}, expects="INVALID_TOKEN") for token in minted]
+        alive = sum(not answer["refreshToken"]["errors"] for answer in usable)
+        outcomes[f"{len(minted)} minted", f"refused {dict(refused)}", f"{alive} alive afterwards"] += 1
+    print("\n20 parallel uses of one refresh token, 100 times:")
+    for outcome, times in outcomes.items():
+        print(f"  {times} times: {', '.join(outcome)}")
+
+
+async def login(api: Api, email: str = SOMEBODY, password: str = PASSWORD, expects: str = "") -> Any:
+    return await api(LOGIN, i={"email": email, "password": password}, expects=expects)
+
+
+async def register(api: Api, email: str) -> None:
+    await api(REGISTER, i={"email": email, "password": PASSWORD, "firstName": "Ann"})
+
+
+@contextmanager
+def served(changes: dict[str, str]) -> Iterator[str]:
+    """The origin of a uvicorn process on a database with demo data."""
+    given = os.environ.get("DATABASE_URL")
+    with nullcontext(given) if given else embedded_postgres.temporary() as server:
+        with psycopg.connect(make_conninfo(server, dbname="postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {DATABASE}")
+            info = connection.info
+            url = f"postgresql://{info.user}@/{DATABASE}?host={info.host}&port={info.port}"
+        environment = {**os.environ, **settings(url), **changes}
+        for command in (["migrate", "--verbosity=0"], ["seed", "--yes"]):
+            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        serve = ["-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log", "--log-level=warning"]
+        process = subprocess.Popen([sys.executable, *serve, "--no-proxy-headers"], cwd=ROOT, env=environment)
+        try:
+            wait(f"http://127.0.0.1:{port}/healthz")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def settings(url: str) -> dict[str, str]:
+    return {
+        "DJANGO_SETTINGS_MODULE": "config.settings.prod",
+        "DATABASE_URL": url,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "JWT_SIGNING_KEY": secrets.token_urlsafe(50),
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "SECURE_SSL_REDIRECT": "false",
+        "EMAIL_URL": "consolemail://",
+        "LOG_LEVEL": "WARNING",
+        "RATE_LIMIT_LOGIN": "off",
+        "RATE_LIMIT_USER": "off",
+        "RATE_LIMIT_ANONYMOUS": "off",
+    }
+
+
+def wait(url: str) -> None:
+    for _ in range(300):
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit("The server did not start.")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,124 @@
+"""What becomes of an account that its owner deletes, and of what they wrote."""
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from apps.comments.models import Comment
+from apps.posts.models import Post, PostStatus
+from apps.users.models import SecurityEvent, Session, User
+from tests.api import Api
+from tests.mails import mailed
+from tests.make import PASSWORD, Make, gid
+
+pytestmark = pytest.mark.django_db
+
+VIEWER = "{ viewer { id } }"
+PROFILE = "query($id: ID!) { user(id: $id) { fullName bio posts { nodes { status } } comments { totalCount } } }"
+
+
+async def delete(client: Api) -> None:
+    payload = await client.payload("deleteAccount", "success", password=PASSWORD)
+    assert payload == {"success": True, "errors": []}
+
+
+async def test_nobody_can_sign_in_any_more_and_the_row_tells_nothing(api: Api, make: Make) -> None:
+    user = await make.user(email="ann@example.com", first_name="Ann", last_name="Lee", bio="Me.", is_staff=True)
+    here, there = await api.as_(user), await api.as_(user)
+    await delete(here)
+    for client in (here, there):
+        assert (await client(VIEWER)).status == 401
+    assert await api.refused("login", email="ann@example.com", password=PASSWORD) == [("INVALID_CREDENTIALS", None)]
+    gone = await User.objects.aget()
+    assert (gone.email, gone.first_name, gone.last_name, gone.bio) == (
+        f"deleted-{user.pk}@deleted.invalid",
+        "Deleted user",
+        "",
+        "",
+    )
+    assert (gone.is_active, gone.is_staff, gone.has_usable_password()) == (False, False, False)
+    assert not await Session.objects.aexists()
+    assert await sync_to_async(mailed)() == [("ann@example.com", "Your account was deleted")]
+    assert await SecurityEvent.objects.filter(kind="account_deleted", user_id=user.pk).acount() == 1
+
+
+async def test_the_address_is_free_again(api: Api, make: Make) -> None:
+    await delete(await api.as_(await make.user(email="ann@example.com")))
+    payload = await api.payload("register", "user { id }", email="ann@example.com", password=PASSWORD, firstName="Ann")
+    assert payload["user"]
+
+
+async def test_needs_the_password_and_a_viewer(api: Api, make: Make) -> None:
+    client = await api.as_(await make.user())
+    assert await client.refused("deleteAccount", password="wrong") == [("INVALID_CREDENTIALS", ["password"])]
+    assert (await client(VIEWER)).data["viewer"]
+    assert await api.refused("deleteAccount", password=PASSWORD) == [("UNAUTHENTICATED", None)]
+
+
+async def test_nothing_is_done_as_the_viewer_afterwards(api: Api, make: Make) -> None:
+    client = await api.as_(await make.user())
+    query = """mutation($password: String!) {
+        deleteAccount(input: {password: $password}) { success }
+        createPost(input: {title: "After"}) { errors { code } }
+    }"""
+    assert (await client(query, password=PASSWORD)).data == {
+        "deleteAccount": {"success": True},
+        "createPost": {"errors": [{"code": "UNAUTHENTICATED"}]},
+    }
+
+
+async def test_what_was_published_stays_and_what_was_not_goes(api: Api, make: Make) -> None:
+    user = await make.user()
+    published = await make.post(author=user)
+    for status in (PostStatus.DRAFT, PostStatus.SCHEDULED, PostStatus.ARCHIVED):
+        await make.post(author=user, status=status)
+    await make.comment(author=user)
+    await make.comment(post=published)
+    await delete(await api.as_(user))
+    assert (await api(PROFILE, id=gid(user))).data["user"] == {
+        "fullName": "Deleted user",
+        "bio": "",
+        "posts": {"nodes": [{"status": "PUBLISHED"}]},
+        "comments": {"totalCount": 1},
+    }
+    assert await Post.objects.filter(author=user).acount() == 1
+
+
+@pytest.fixture
+def erase(settings: Any) -> None:
+    settings.ACCOUNT_DELETION = "erase"
+
+
+async def test_erasing_takes_posts_with_their_comments_and_empties_answered_comments(
+    api: Api, make: Make, erase: None
+) -> None:
+    user, other = await make.user(), await make.user()
+    own_post = await make.post(author=user)
+    await make.comment(post=own_post, author=other)
+    post = await make.post(author=other)
+    answered = await make.comment(post=post, author=user)
+    reply = await make.comment(parent=answered, author=other)
+    unanswered = await make.comment(post=post, author=user)
+    # An empty place whose only reply goes, and goes with it.
+    place = await make.comment(post=post, author=user)
+    await make.comment(parent=await make.comment(parent=place, author=user), author=user)
+    await delete(await api.as_(user))
+    assert not await Post.objects.filter(author=user).aexists()
+    assert await Post.objects.filter(pk=post.pk).aexists()
+    left = {comment.pk: (comment.body, comment.deleted_at is not None) async for comment in Comment.objects.all()}
+    assert left == {answered.pk: ("", True), reply.pk: (reply.body, False)}
+    assert unanswered.pk not in left
+
+
+async def test_erasing_costs_the_same_for_few_and_for_many_comments(api: Api, make: Make, erase: None) -> None:
+    costs = []
+    for number in (2, 20):
+        user = await make.user()
+        for _ in range(number):
+            await make.comment(author=user)
+        client = await api.as_(user)
+        answer = await client("mutation($p: String!) { deleteAccount(input: {password: $p}) { success } }", p=PASSWORD)
+        assert answer.data["deleteAccount"]["success"]
+        costs.append(answer.statements)
+    assert costs[0] == costs[1]
