@@ -12,6 +12,7 @@ from apps.posts.models import Post, PostStatus, Tag, Tagging
 from apps.posts.services import make_slug
 from apps.users import tokens
 from apps.users.models import Session, User
+from apps.users.selectors import with_permissions
 from schema.relay import global_id
 
 PASSWORD = "correct horse battery staple"
@@ -31,9 +32,11 @@ def access_token(user: User) -> str:
 
 
 def make_user(**fields: Any) -> User:
+    """With the permissions that they have now, as a request has them."""
     number = next(_numbers)
     values = {"email": f"user{number}@example.com", "first_name": "User", "last_name": f"No{number}"} | fields
-    return User.objects.create_user(password=values.pop("password", PASSWORD), **values)
+    user = User.objects.create_user(password=values.pop("password", PASSWORD), **values)
+    return with_permissions(User.objects.all()).get(pk=user.pk)
 
 
 def make_tag(**fields: Any) -> Tag:

@@ -107,10 +107,13 @@ def row_type(model: type[Model], names: tuple[str, ...]) -> type[Row]:
 
 
 def instance(row: M) -> M:
-    """The model's instance with the columns of `row`, for those who need more than a row can give."""
+    """The model's instance with the columns and annotations of `row`, for those who need more than a row can give."""
     kind = cast("type[Row]", type(row))
     names = _columns_of(kind)
-    return cast("M", kind.model.from_db(DEFAULT_DB_ALIAS, names, cast("Row", row)[: len(names)]))
+    made = kind.model.from_db(DEFAULT_DB_ALIAS, names, cast("Row", row)[: len(names)])
+    for name in kind.names[len(names) :]:
+        setattr(made, name, getattr(row, name))
+    return cast("M", made)
 
 
 @cache
@@ -186,7 +189,7 @@ class Statements(Generic[T]):
 
         `compile` gets somebody who stands for all of them: see `AnyViewer`.
         """
-        anyone = None if viewer is None else AnyViewer(viewer.is_staff, viewer.is_superuser)
+        anyone = None if viewer is None else AnyViewer.like(viewer)
         known = anyone, shape
         try:
             statement = self._statements.get(known)
@@ -213,13 +216,23 @@ class AnyViewer:
 
     is_staff: bool
     is_superuser: bool
+    permission_names: frozenset[str]
+
+    @classmethod
+    def like(cls, viewer: SomeViewer) -> AnyViewer:
+        """Superusers are of one kind: what else they were given makes no difference."""
+        names: frozenset[str] = frozenset() if viewer.is_superuser else viewer.permission_names
+        return cls(viewer.is_staff, viewer.is_superuser, names)
 
     @property
     def pk(self) -> Any:
         return OwnKey()
 
+    def has_perm(self, perm: str) -> bool:
+        return self.is_superuser or perm in self.permission_names
+
     def __getattr__(self, name: str) -> Any:
-        known = "pk, is_staff and is_superuser"
+        known = "pk, is_staff, is_superuser and has_perm"
         raise AttributeError(f"A queryset is compiled once for many viewers: it knows of them {known}, not {name}.")
 
 
@@ -228,6 +241,9 @@ class SomeViewer(Protocol):
 
     is_staff: bool
     is_superuser: bool
+
+    @property
+    def permission_names(self) -> frozenset[str]: ...
 
 
 async def fetch(queryset: QuerySet[Any, T], columns: Collection[str] | None = None) -> list[T]:

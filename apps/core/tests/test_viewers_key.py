@@ -133,7 +133,7 @@ async def test_a_rule_gives_each_viewer_djangos_rows(read_pool: None, make: Make
 
 async def test_the_key_of_a_viewer_is_a_number_where_it_is_read(read_pool: None, make: Make) -> None:
     user = await make.user()
-    statement = compiled(User.objects.filter(pk=user.pk).annotate(me=AnyViewer(False, False).pk))
+    statement = compiled(User.objects.filter(pk=user.pk).annotate(me=AnyViewer(False, False, frozenset()).pk))
     [on_the_pool] = await statement.fetch((), 7)
     with on_djangos_connection():
         [on_djangos] = await statement.fetch((), 7)
@@ -142,9 +142,19 @@ async def test_the_key_of_a_viewer_is_a_number_where_it_is_read(read_pool: None,
 
 async def test_viewers_with_other_rights_have_statements_of_their_own(make: Make) -> None:
     drafts = Drafts()
-    rights = [(staff, superuser) for staff in (False, True) for superuser in (False, True)]
-    viewers = [User(pk=pk, is_staff=staff, is_superuser=superuser) for pk, (staff, superuser) in enumerate(rights, 1)]
-    assert len({id(drafts.statement(viewer)) for viewer in (*viewers, None)}) == 5
+    rights = [
+        (staff, superuser, frozenset(names))
+        for staff in (False, True)
+        for superuser in (False, True)
+        for names in ((), ("posts.view_post",), ("posts.view_post", "posts.add_post"))
+    ]
+    viewers = []
+    for pk, (staff, superuser, names) in enumerate(rights, 1):
+        viewer = User(pk=pk, is_staff=staff, is_superuser=superuser)
+        viewer.permission_names = names
+        viewers.append(viewer)
+    # A superuser may everything anyway: three sets of permissions make one kind.
+    assert len({id(drafts.statement(viewer)) for viewer in (*viewers, None)}) == 2 * 3 + 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +166,8 @@ async def test_viewers_with_other_rights_have_statements_of_their_own(make: Make
         lambda viewer: Post.objects.all() if viewer.is_active else Post.objects.none(),
         lambda viewer: Post.objects.all() if viewer.is_authenticated else Post.objects.none(),
         lambda viewer: Post.objects.filter(created_at__gt=viewer.date_joined),
-        lambda viewer: Post.objects.all() if viewer.has_perm("posts.view_post") else Post.objects.none(),
+        lambda viewer: Post.objects.all() if viewer.has_perm("posts.view_post", 1) else Post.objects.none(),
+        lambda viewer: Post.objects.all() if viewer.has_module_perms("posts") else Post.objects.none(),
         lambda viewer: Post.objects.filter(author__in=viewer.groups.all()),
         lambda viewer: Post.objects.all() if viewer.get_full_name() else Post.objects.none(),
         lambda viewer: Post.objects.filter(author_id=int(viewer.pk)),
@@ -171,7 +182,7 @@ def test_a_rule_that_wants_to_know_more_of_a_viewer_fails(rule: Callable[[Any], 
 
 
 def test_what_stands_for_viewers_cannot_be_told_to_be_more() -> None:
-    anyone: Any = AnyViewer(is_staff=False, is_superuser=False)
+    anyone: Any = AnyViewer(is_staff=False, is_superuser=False, permission_names=frozenset())
     with pytest.raises((AttributeError, TypeError)):
         anyone.is_staff = True
     with pytest.raises((AttributeError, TypeError)):

@@ -17,6 +17,7 @@ from apps.users import audit, email_tokens, hashing, tasks, throttles
 from apps.users.emails import normalize_email
 from apps.users.models import EmailTokenPurpose, SecurityEventKind, User
 from apps.users.policies import signed_in
+from apps.users.selectors import with_permissions
 from apps.users.services.sessions import Tokens, new_session
 
 
@@ -91,7 +92,8 @@ def held(proved: User, field: str) -> Iterator[User]:
     Raises DomainError INVALID_CREDENTIALS about `field` when that has changed while it was being hashed.
     """
     with transaction.atomic():
-        user = User.objects.select_for_update(no_key=True).filter(pk=proved.pk, password=proved.password).first()
+        users = with_permissions(User.objects.select_for_update(no_key=True))
+        user = users.filter(pk=proved.pk, password=proved.password).first()
         if user is None:
             raise _not_yours(field)
         yield user

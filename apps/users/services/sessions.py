@@ -16,6 +16,7 @@ from apps.users import audit, hashing, selectors, tasks, throttles, tokens
 from apps.users.emails import address_of
 from apps.users.models import RefreshToken, SecurityEventKind, Session, User
 from apps.users.policies import signed_in
+from apps.users.selectors import PermissionNames, with_permissions
 
 # Two tabs that renew with one token at the same moment are no theft.
 REUSE_GRACE = timedelta(seconds=10)
@@ -53,7 +54,7 @@ def session_start(*, email: str, password: str, client: Client) -> Tokens:
     address = address_of(email)
     attempt = throttles.sign_in(client, address)
     hit(attempt)
-    user = User.objects.filter(email=address).first()
+    user = with_permissions(User.objects.filter(email=address)).first()
     if not is_password_of(user, password):
         audit.record(SecurityEventKind.LOGIN_FAILED, client, user=user)
         raise _wrong_credentials()
@@ -96,6 +97,7 @@ def _renew(digest: bytes, client: Client) -> Tokens | DomainError:
     token = (
         RefreshToken.objects.select_for_update(of=("self",), no_key=True)
         .select_related("session__user")
+        .annotate(permission_names=PermissionNames("session__user_id"))
         .filter(digest=digest)
         .first()
     )
@@ -117,6 +119,7 @@ def _renew(digest: bytes, client: Client) -> Tokens | DomainError:
         return account_disabled()
     token.spent_at = now
     token.save(update_fields=["spent_at"])
+    user.permission_names = token.permission_names
     session.expires_at = now + settings.JWT_REFRESH_LIFETIME
     alive = Session.objects.filter(pk=session.pk, revoked_at=None)
     # Revoked since it was read: by a sign-out, or by a new password.
