@@ -21,12 +21,16 @@ from strawberry.types import ExecutionContext
 from schema.cost import WEIGHT
 from schema.documents import MAX_ERRORS, Documents, Operation
 from schema.engine import BreadthFirstExecutor
+from schema.gate import OPEN
 from schema.limits import LimitsRule
 from schema.scalars import CONFIG
 
+# What a field of Strawberry's says of itself to this runtime.
+KEPT = {WEIGHT, OPEN}
+
 
 class Schema(strawberry.Schema):
-    """Strawberry's, with a way of its own: `documents.operation`, that one's `checked_cost`, then `run`.
+    """Strawberry's, with a way of its own: `documents.operation`, its `admit` and `checked_cost`, then `run`.
 
     Strawberry's `execute` prepares each request anew, and knows none of this API's limits.
     """
@@ -76,7 +80,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
         hide_suggestions=not settings.GRAPHQL_INTROSPECTION,
     )
     _drop_null_defaults(schema)
-    _weigh(schema)
+    _carry_over(schema)
     return schema
 
 
@@ -94,11 +98,11 @@ def _drop_null_defaults(schema: Schema) -> None:
                 value.default_value = Undefined
 
 
-def _weigh(schema: Schema) -> None:
-    """Write into graphql-core's fields what those of Strawberry say of the weight of their values."""
+def _carry_over(schema: Schema) -> None:
+    """Write into graphql-core's fields what those of Strawberry say of their values' weight and of the gate."""
     for graphql_type in schema._schema.type_map.values():  # noqa: SLF001
         if isinstance(graphql_type, GraphQLObjectType):
             for name, field in graphql_type.fields.items():
                 declared = schema.get_field_for_type(name, graphql_type.name)
-                if declared is not None and WEIGHT in declared.metadata:
-                    field.extensions[WEIGHT] = declared.metadata[WEIGHT]
+                if declared is not None:
+                    field.extensions |= {key: declared.metadata[key] for key in KEPT & declared.metadata.keys()}

@@ -32,6 +32,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from schema.cost import Cost
 from schema.errors import RequestError, RequestErrorCode, bad_input
+from schema.gate import is_open
 
 # Every key of an answer is one; so are more, which does no harm.
 WORD = re.compile(r"\w+")
@@ -66,6 +67,8 @@ class Operation:
     longest_key: int
     # The variables that steer @include and @skip, and may be null.
     steering: set[str]
+    # Whether everybody may run it, even where PUBLIC_READS is false.
+    is_open: bool
 
     @property
     def is_mutation(self) -> bool:
@@ -74,6 +77,11 @@ class Operation:
     @property
     def name(self) -> str | None:
         return self.node.name.value if self.node.name else None
+
+    def admit(self, viewer: object | None) -> None:
+        """Raises UNAUTHENTICATED for nobody where PUBLIC_READS is false, unless the operation is open."""
+        if viewer is None and not (settings.PUBLIC_READS or self.is_open):
+            raise RequestError(RequestErrorCode.UNAUTHENTICATED, "Sign in first.")
 
     def checked_cost(self, variables: dict[str, Any]) -> int:
         """How many values the operation may give. Raises Refused for more than GRAPHQL_MAX_COST.
@@ -169,7 +177,14 @@ class Documents:
         longest_key = max(map(len, WORD.findall(source)), default=0)
         steering = _steering(document) if "@" in source else set()
         return tuple(
-            Operation(document, node, Cost(self._schema, document, node), longest_key, steering & _booleans(node))
+            Operation(
+                document,
+                node,
+                Cost(self._schema, document, node),
+                longest_key,
+                steering & _booleans(node),
+                is_open(self._schema, document, node),
+            )
             for node in document.definitions
             if isinstance(node, OperationDefinitionNode)
         )

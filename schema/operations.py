@@ -111,7 +111,7 @@ class Operations:
 
     async def _run(self, request: Request) -> Result:
         """The order in which a request is looked at: its token, how many its viewer or address has sent, its form, its
-        document, its operation's cost."""
+        document, whether that is for everybody, its operation's cost."""
         viewer, session_id = await self._viewer(request)
         sent = request.sent()
         context = Context(request.request_id, viewer, session_id, request.client)
@@ -120,6 +120,7 @@ class Operations:
             request.operation = (operation.name or request.operation)[:100]
             if operation.is_mutation and not request.may_write:
                 raise bad_input("Mutations have to be sent by POST.")
+            operation.admit(viewer)
             cost = operation.checked_cost(sent.variables)
             request.writes = operation.is_mutation
             result = await self._schema.run(operation, sent.variables, context)

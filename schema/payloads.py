@@ -13,6 +13,7 @@ from apps.core.errors import DomainError, DomainErrors, ErrorCode
 from schema.context import Info
 from schema.enums import api_enum
 from schema.errors import RequestError
+from schema.gate import OPEN
 from schema.relay import key_of
 
 P = ParamSpec("P")
@@ -67,9 +68,10 @@ class Payload:
         return cls(**fields)
 
 
-def mutation(*, description: str) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+def mutation(*, description: str, is_open: bool = False) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
     """A mutation whose resolver is annotated with its Payload, and whose DomainErrors become `errors`.
 
+    One that `is_open` is for anonymous clients too where PUBLIC_READS is false. Its payload must not lead them to rows.
     The argument `input` is described as its type is.
     """
 
@@ -89,7 +91,7 @@ def mutation(*, description: str) -> Callable[[Callable[..., Awaitable[Any]]], A
             except DomainError as refusal:
                 return payload(errors=[_user_error(refusal)])
 
-        return strawberry.mutation(resolver=resolve, description=description)
+        return strawberry.mutation(resolver=resolve, description=description, metadata={OPEN: is_open})
 
     return decorate
 

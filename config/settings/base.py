@@ -193,6 +193,9 @@ JWT_AUDIENCE = "broadside-api"
 JWT_ACCESS_LIFETIME = timedelta(minutes=env.number("JWT_ACCESS_MINUTES", 15, at_least=1, at_most=525_600))
 JWT_REFRESH_LIFETIME = timedelta(days=env.number("JWT_REFRESH_DAYS", 1, at_least=1, at_most=3_650))
 
+# False closes the API to anonymous clients, but for what they sign in with.
+PUBLIC_READS = env.bool("PUBLIC_READS", True)
+
 GRAPHQL_MAX_PAGE_SIZE = env.number("GRAPHQL_MAX_PAGE_SIZE", 100, at_least=1)
 # Characters. A client sends long values as variables.
 GRAPHQL_MAX_DOCUMENT_LENGTH = env.number("GRAPHQL_MAX_DOCUMENT_LENGTH", 100_000, at_least=1)

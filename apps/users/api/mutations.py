@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Self
 
 import strawberry
+from django.conf import settings
 
 from apps.users import services
 from apps.users.api.inputs import (
@@ -23,6 +24,7 @@ from apps.users.api.inputs import (
     VerifyEmailInput,
 )
 from apps.users.api.types import SessionType, UserType
+from apps.users.models import User
 from apps.users.services import Tokens
 from schema.context import Info
 from schema.payloads import Payload, input_key, mutation, write
@@ -34,7 +36,7 @@ class RegisterPayload(Payload):
     user: UserType | None = strawberry.field(
         default=None,
         description="The new account. Sign in with `login`. Null where addresses have to be confirmed first: the mail "
-        "says whether there was an account already.",
+        "says whether there was an account already; and for an anonymous client where reading needs a token.",
     )
 
 
@@ -125,12 +127,16 @@ class DeleteAccountPayload(SuccessPayload):
 
 @strawberry.type(description="The answer to `verifyEmail`.")
 class VerifyEmailPayload(Payload):
-    user: UserType | None = strawberry.field(default=None, description="Whose address it is.")
+    user: UserType | None = strawberry.field(
+        default=None, description="Whose address it is; null for an anonymous client where reading needs a token."
+    )
 
 
 @strawberry.type(description="The answer to `changeEmail`.")
 class ChangeEmailPayload(Payload):
-    user: UserType | None = strawberry.field(default=None, description="Who has the new address.")
+    user: UserType | None = strawberry.field(
+        default=None, description="Who has the new address; null for an anonymous client where reading needs a token."
+    )
 
 
 @strawberry.type(description="The answer to `revokeSession`.")
@@ -143,19 +149,24 @@ class RevokeOtherSessionsPayload(Payload):
     revoked_count: int | None = strawberry.field(default=None, description="How many sessions have ended.")
 
 
+def shown(user: User | None, info: Info) -> User | None:
+    """`user`, but not to an anonymous client where reading needs a token: from one row it could walk to all others."""
+    return user if settings.PUBLIC_READS or info.context.viewer is not None else None
+
+
 @strawberry.type
 class UserMutation:
-    @mutation(description="Make an account. A mail to its owner has a token that confirms the address.")
+    @mutation(description="Make an account. A mail to its owner has a token that confirms the address.", is_open=True)
     async def register(self, info: Info, input: RegisterInput) -> RegisterPayload:
-        client = info.context.client()
-        return RegisterPayload.of(user=await write(info, services.user_register, **given(input), client=client))
+        user = await write(info, services.user_register, **given(input), client=info.context.client())
+        return RegisterPayload.of(user=shown(user, info))
 
-    @mutation(description="Confirm an address, with the token that was mailed to it.")
+    @mutation(description="Confirm an address, with the token that was mailed to it.", is_open=True)
     async def verify_email(self, info: Info, input: VerifyEmailInput) -> VerifyEmailPayload:
-        client = info.context.client()
-        return VerifyEmailPayload.of(user=await write(info, services.email_verify, **given(input), client=client))
+        user = await write(info, services.email_verify, **given(input), client=info.context.client())
+        return VerifyEmailPayload.of(user=shown(user, info))
 
-    @mutation(description="Have another mail sent that confirms an address.")
+    @mutation(description="Have another mail sent that confirms an address.", is_open=True)
     async def request_email_verification(
         self, info: Info, input: RequestEmailVerificationInput | None = None
     ) -> RequestEmailVerificationPayload:
@@ -170,13 +181,13 @@ class UserMutation:
         )
         return RequestEmailVerificationPayload.of(success=True)
 
-    @mutation(description="Sign in with address and password: starts a session.")
+    @mutation(description="Sign in with address and password: starts a session.", is_open=True)
     async def login(self, info: Info, input: LoginInput) -> LoginPayload:
         tokens = await write(info, services.session_start, **given(input), client=info.context.client())
         info.context.act_as(tokens.user, tokens.session_id)
         return LoginPayload.of_tokens(tokens)
 
-    @mutation(description="Exchange a refresh token for new tokens. Each refresh token works once.")
+    @mutation(description="Exchange a refresh token for new tokens. Each refresh token works once.", is_open=True)
     async def refresh_token(self, info: Info, input: RefreshTokenInput) -> RefreshTokenPayload:
         try:
             tokens = await write(info, services.session_renew, **given(input), client=info.context.client())
@@ -186,7 +197,7 @@ class UserMutation:
         info.context.act_as(tokens.user, tokens.session_id)
         return RefreshTokenPayload.of_tokens(tokens)
 
-    @mutation(description="Sign out: ends the session that the refresh token belongs to.")
+    @mutation(description="Sign out: ends the session that the refresh token belongs to.", is_open=True)
     async def logout(self, info: Info, input: LogoutInput) -> LogoutPayload:
         info.context.session_ended(await write(info, services.session_end, **given(input)))
         return LogoutPayload.of(success=True)
@@ -221,12 +232,12 @@ class UserMutation:
         context.act_as(tokens.user, tokens.session_id)
         return ChangePasswordPayload.of_tokens(tokens)
 
-    @mutation(description="Have a mail sent with a token that sets a new password.")
+    @mutation(description="Have a mail sent with a token that sets a new password.", is_open=True)
     async def request_password_reset(self, info: Info, input: RequestPasswordResetInput) -> RequestPasswordResetPayload:
         await write(info, services.password_reset_request, **given(input), client=info.context.client())
         return RequestPasswordResetPayload.of(success=True)
 
-    @mutation(description="Set a new password with the token that was mailed. All sessions of the account end.")
+    @mutation(description="Set a new password with the token that was mailed. All sessions end.", is_open=True)
     async def reset_password(self, info: Info, input: ResetPasswordInput) -> ResetPasswordPayload:
         context = info.context
         user_id = await write(info, services.password_reset, **given(input), client=context.client())
@@ -239,10 +250,10 @@ class UserMutation:
         await write(info, services.email_change_request, actor=context.viewer, **given(input), client=context.client())
         return RequestEmailChangePayload.of(success=True)
 
-    @mutation(description="Change an account's address with the token that was mailed to the new one.")
+    @mutation(description="Change an account's address with the token that was mailed to the new one.", is_open=True)
     async def change_email(self, info: Info, input: ChangeEmailInput) -> ChangeEmailPayload:
-        client = info.context.client()
-        return ChangeEmailPayload.of(user=await write(info, services.email_change, **given(input), client=client))
+        user = await write(info, services.email_change, **given(input), client=info.context.client())
+        return ChangeEmailPayload.of(user=shown(user, info))
 
     @mutation(description="End the viewer's account, for good.")
     async def delete_account(self, info: Info, input: DeleteAccountInput) -> DeleteAccountPayload:
