@@ -9,7 +9,9 @@ import asgiref.sync
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.db import connections
+from django.db.models.signals import post_migrate
 from psycopg.conninfo import conninfo_to_dict
 
 from apps.core import pool
@@ -17,7 +19,7 @@ from config import embedded_postgres
 from tests.api import Api
 from tests.backends import Backends, backends
 from tests.live import live_server
-from tests.make import Make
+from tests.make import Make, make_roles
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,15 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
             )
         yield
         connections["default"].close_pool()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def roles_stay() -> Iterator[None]:
+    """Tests that commit empty all tables behind them, that of the groups too, and Django says that it has migrated."""
+    auth = apps.get_app_config("auth")
+    post_migrate.connect(make_roles, sender=auth)
+    yield
+    post_migrate.disconnect(make_roles, sender=auth)
 
 
 @pytest.fixture(autouse=True)

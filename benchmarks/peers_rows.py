@@ -6,6 +6,8 @@ import psycopg
 
 USERS = """INSERT INTO users_user (id, email, first_name, last_name, bio, date_joined, password,
     is_active, is_staff, is_superuser) VALUES (%s, %s, %s, %s, %s, %s, '!', true, false, false)"""
+AUTHORS = """INSERT INTO users_user_groups (user_id, group_id)
+    SELECT users_user.id, auth_group.id FROM users_user, auth_group WHERE name = 'author'"""
 POSTS = """INSERT INTO posts_post (id, author_id, title, slug, excerpt, body, status, published_at, created_at,
     updated_at, version) VALUES (%s, %s, %s, %s, left(%s, 200), %s, %s, %s, %s, %s, 1)"""
 TAGS = "INSERT INTO posts_tag (id, name, slug) VALUES (%s, %s, %s)"
@@ -29,6 +31,7 @@ def copy(source: str, target: str) -> None:
             return peers.execute(query).fetchall()  # type: ignore[arg-type]  # our own text
 
         into.executemany(USERS, rows("SELECT id, email, first_name, last_name, bio, date_joined FROM users"))
+        into.execute(AUTHORS)
         into.executemany(
             POSTS,
             rows(f"""SELECT id, author_id, title, slug, body, body, CASE WHEN id <= {READ_ONE_BY_ONE} THEN 'published'

@@ -24,7 +24,7 @@ api_enum(
     "Why a mutation was refused. Switch on this, not on the message.",
     {
         ErrorCode.UNAUTHENTICATED: "Sign in first.",
-        ErrorCode.FORBIDDEN: "You may see it, but not do this to it.",
+        ErrorCode.FORBIDDEN: "You may not do this.",
         ErrorCode.NOT_FOUND: "It does not exist, or you may not see it.",
         ErrorCode.INVALID: "The value of `field` is not acceptable.",
         ErrorCode.REQUIRED: "`field` is missing or blank.",

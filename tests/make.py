@@ -1,16 +1,20 @@
 """Rows for tests, with as little said about them as the test needs."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from apps.comments.models import Comment
 from apps.posts.models import Post, PostStatus, Tag, Tagging
 from apps.posts.services import make_slug
-from apps.users import tokens
+from apps.users import roles, tokens
 from apps.users.models import Session, User
 from apps.users.selectors import with_permissions
 from schema.relay import global_id
@@ -32,10 +36,12 @@ def access_token(user: User) -> str:
 
 
 def make_user(**fields: Any) -> User:
-    """With the permissions that they have now, as a request has them."""
+    """An author with the permissions that they have now, as a request has them; in one more group with `role`."""
     number = next(_numbers)
     values = {"email": f"user{number}@example.com", "first_name": "User", "last_name": f"No{number}"} | fields
+    role = values.pop("role", roles.AUTHOR)
     user = User.objects.create_user(password=values.pop("password", PASSWORD), **values)
+    roles.join(role, [user.pk])
     return with_permissions(User.objects.all()).get(pk=user.pk)
 
 
@@ -76,6 +82,18 @@ def make_comment(**fields: Any) -> Comment:
         del values["post_id"]
     values["author"] = values.get("author") or make_user()
     return Comment.objects.create(**values)
+
+
+def make_roles(**_: object) -> None:
+    """The groups and what they may do, as the migrations make them."""
+    for grant in _grants():
+        grant(apps, None)
+
+
+@cache
+def _grants() -> list[Callable[..., None]]:
+    migrations = MigrationLoader(None).disk_migrations.values()
+    return [each.code for migration in migrations for each in migration.operations if isinstance(each, roles.Grant)]
 
 
 class Make:

@@ -19,7 +19,7 @@ from apps.core import rows
 from apps.posts.models import Post
 from apps.users.models import User
 from tests.api import Api
-from tests.make import gid
+from tests.make import gid, make_user
 from tests.selections import INTERNAL_TYPES, TYPES, node_types, root_fields, selection_of, selection_of_type
 from tests.world import World, make_world
 
@@ -73,7 +73,13 @@ def row_of(world: World, type_name: str) -> Any:
 
 async def viewers(api: Api, world: World) -> dict[str, Api]:
     staff = await sync_to_async(User.objects.create_user)("staff@example.com", first_name="Staff", is_staff=True)
-    return {"anonymous": api, "owner": await api.as_(world.writers[0]), "staff": await api.as_(staff)}
+    editor = await sync_to_async(make_user)(role="editor")
+    return {
+        "anonymous": api,
+        "owner": await api.as_(world.writers[0]),
+        "editor": await api.as_(editor),
+        "staff": await api.as_(staff),
+    }
 
 
 @pytest.mark.parametrize("type_name", node_types())

@@ -177,6 +177,11 @@ def test_only_the_demo_logins_can_sign_in() -> None:
     assert not any(user.has_usable_password() for user in others)
 
 
+def test_everybody_may_write() -> None:
+    seed(**SMALL)
+    assert User.objects.filter(groups__name="author").count() == SMALL["users"]
+
+
 def test_demo_makes_a_small_set_once_and_says_so_in_a_line() -> None:
     made = seed(demo=True)
     rows = everything()

@@ -1,4 +1,4 @@
-"""Drafts, scheduled and archived posts are their author's and the staff's, through whatever door one comes."""
+"""Drafts, scheduled and archived posts are for their author, editors and the staff, through whatever door one comes."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,16 @@ pytestmark = pytest.mark.django_db
 
 ALL = set(PostStatus)
 PUBLIC = {PostStatus.PUBLISHED}
-SEES = {"anonymous": PUBLIC, "stranger": PUBLIC, "commenter": PUBLIC, "author": ALL, "staff": ALL}
+SEES = {
+    "anonymous": PUBLIC,
+    "stranger": PUBLIC,
+    "commenter": PUBLIC,
+    "moderator": PUBLIC,
+    "author": ALL,
+    "editor": ALL,
+    "admin": ALL,
+    "staff": ALL,
+}
 MISSING = 10**15
 
 
@@ -34,6 +43,9 @@ class House:
     author: User
     commenter: User
     stranger: User
+    moderator: User
+    editor: User
+    admin: User
     staff: User
     tag: Tag
     posts: dict[PostStatus, Post]
@@ -47,6 +59,7 @@ class House:
 @pytest.fixture
 def house(db: None) -> House:
     author, commenter, stranger, staff = make_user(), make_user(), make_user(), make_user(is_staff=True)
+    moderator, editor, admin = (make_user(role=role) for role in ("moderator", "editor", "admin"))
     tag = make_tag()
     dates = {PostStatus.SCHEDULED: {"published_at": timezone.now() + timedelta(days=1)}}
     posts = {
@@ -55,7 +68,7 @@ def house(db: None) -> House:
     }
     comments = {status: make_comment(post=post, author=commenter) for status, post in posts.items()}
     replies = {status: make_comment(parent=comment, author=commenter) for status, comment in comments.items()}
-    return House(author, commenter, stranger, staff, tag, posts, comments, replies)
+    return House(author, commenter, stranger, moderator, editor, admin, staff, tag, posts, comments, replies)
 
 
 async def viewer_of(api: Api, house: House, name: str) -> Api:
@@ -258,7 +271,7 @@ async def test_a_filter_by_status_opens_no_door(api: Api, house: House, viewer: 
         ("query($v: ID!) { node(id: $v) { id ... on Comment { parent { id } } } }", "replies"),
     ],
 )
-@pytest.mark.parametrize("viewer", ["anonymous", "stranger", "commenter"])
+@pytest.mark.parametrize("viewer", ["anonymous", "stranger", "commenter", "moderator"])
 async def test_hidden_equals_missing(api: Api, house: House, viewer: str, query: str, row: str) -> None:
     seen = await viewer_of(api, house, viewer)
     rows = getattr(house, row)
@@ -286,7 +299,7 @@ async def test_a_hidden_slug_equals_a_missing_one(api: Api, house: House) -> Non
         ("deleteComment", {"id": "COMMENT"}),
     ],
 )
-@pytest.mark.parametrize("viewer", ["stranger", "commenter"])
+@pytest.mark.parametrize("viewer", ["stranger", "commenter", "moderator"])
 async def test_writing_to_the_hidden_equals_writing_to_the_missing(
     api: Api, house: House, viewer: str, mutation: str, input: dict[str, Any]
 ) -> None:
@@ -325,7 +338,7 @@ async def test_a_post_that_is_taken_back_takes_its_comments_along(api: Api, hous
     assert after == {"totalCount": 0, "nodes": []}
 
 
-@pytest.mark.parametrize("viewer", ["anonymous", "stranger", "staff"])
+@pytest.mark.parametrize("viewer", ["anonymous", "stranger", "admin", "staff"])
 async def test_another_users_session_equals_a_missing_one(api: Api, house: House, viewer: str) -> None:
     await api.as_(house.author)
     session = await sync_to_async(house.author.sessions.get)()
@@ -336,13 +349,13 @@ async def test_another_users_session_equals_a_missing_one(api: Api, house: House
     assert told(await seen(query, v=gid(session))) == told(missing)
 
 
-async def test_a_locked_account_is_listed_to_the_staff_alone(api: Api, house: House) -> None:
+async def test_a_locked_account_is_listed_to_admins_and_the_staff_alone(api: Api, house: House) -> None:
     await sync_to_async(User.objects.filter(pk=house.commenter.pk).update)(is_active=False)
     query = "{ users { totalCount nodes { id } } }"
-    for name, number in {"anonymous": 3, "stranger": 3, "staff": 4}.items():
+    for name, number in {"anonymous": 6, "stranger": 6, "editor": 6, "moderator": 6, "admin": 7, "staff": 7}.items():
         users = (await (await viewer_of(api, house, name))(query)).data["users"]
         assert (users["totalCount"], len(users["nodes"])) == (number, number)
-        assert (gid(house.commenter) in found(users["nodes"])) == (name == "staff")
+        assert (gid(house.commenter) in found(users["nodes"])) == (name in {"admin", "staff"})
 
 
 def told(answer: Answer) -> Any:

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.comments.models import Comment
 from apps.posts.models import TAGS_MAX, Post, PostStatus, Tag, Tagging
+from apps.users import roles
 from apps.users.models import Session, User
 
 BEGIN = datetime(2026, 2, 1, tzinfo=UTC)
@@ -65,10 +66,12 @@ def make_world(size: int) -> World:
 
 
 def _make_users(name: str, size: int) -> list[User]:
-    return User.objects.bulk_create(
+    users = User.objects.bulk_create(
         User(email=f"{name.lower()}{place}@example.com", password="!", first_name=name, last_name=f"No{place}", bio="B")
         for place in range(size)
     )
+    roles.join(roles.AUTHOR, [user.pk for user in users])
+    return users
 
 
 def _post(author: User, place: int, status: PostStatus) -> Post:

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment
-from apps.comments.policies import can_delete_comment, can_edit_comment
+from apps.comments.policies import can_delete_comment, can_edit_comment, can_write_comments
 from apps.comments.selectors import visible_to
 from apps.core.errors import DomainError, ErrorCode, forbidden, not_found
 from apps.core.rows import KEYS, Statement, Statements, compiled
@@ -20,10 +20,12 @@ from apps.users.policies import signed_in
 def comment_add(*, actor: User | None, post_id: int, body: str, parent_id: int | None = None) -> Comment:
     """A comment on a published post, or a reply to the comment `parent_id` there.
 
-    Raises DomainError UNAUTHENTICATED, NOT_FOUND, REQUIRED, INVALID (a parent on another post, or too deep), and
-    CONFLICT when the post is not published or the parent was deleted.
+    Raises DomainError UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, REQUIRED, INVALID (a parent on another post, or too
+    deep), and CONFLICT when the post is not published or the parent was deleted.
     """
     author = signed_in(actor)
+    if not can_write_comments(author):
+        raise forbidden("This account may not write comments.")
     body = clean_text("body", body, BODY_MAX)
     locked = _LOCKS.of(author, None, _lock_of_a_post).fetch_in_transaction([post_id], author.pk)
     if not locked:
@@ -61,7 +63,7 @@ def comment_delete(*, actor: User | None, comment_id: int) -> None:
     actor = signed_in(actor)
     comment = _locked(actor, comment_id)
     if not can_delete_comment(actor, comment):
-        raise forbidden("Only its author may delete this comment.")
+        raise forbidden("Only its author and moderators may delete this comment.")
     _remove(comment)
 
 

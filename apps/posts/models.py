@@ -29,7 +29,7 @@ class PostStatus(models.TextChoices):
 
 
 class Tag(models.Model):
-    """A subject that posts can be filed under. The staff keeps the list, in the admin."""
+    """A subject that posts can be filed under. Editors and the staff keep the list, in the admin."""
 
     name = models.CharField(max_length=50, help_text="As it is shown.")
     slug = models.SlugField(max_length=60, db_index=False, help_text="As it is filtered by, and as it stands in URLs.")

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower
 
 from apps.posts.models import SEARCH_CONFIG, Post, PostStatus, Tag
+from apps.posts.policies import can_see_all_posts
 from apps.users.models import User
 
 # Each of these may read as a NOT, and PostgreSQL's parser of searches fails when more than 31 of them nest.
@@ -18,11 +19,11 @@ DASHES_MAX = 16
 
 
 def visible_to(viewer: User | None) -> QuerySet[Post]:
-    """What is published, for everybody; anything else for its author and the staff."""
+    """What is published, for everybody; anything else for its author and for who may see all."""
     posts = Post.objects.all()
     if viewer is None:
         return posts.filter(status=PostStatus.PUBLISHED)
-    if viewer.is_staff:
+    if can_see_all_posts(viewer):
         return posts
     return posts.filter(Q(status=PostStatus.PUBLISHED) | Q(author_id=viewer.pk))
 

@@ -1,7 +1,7 @@
 """Writes of posts."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -24,7 +24,7 @@ from apps.posts.models import (
     Tag,
     Tagging,
 )
-from apps.posts.policies import can_edit_post
+from apps.posts.policies import can_delete_post, can_edit_post, can_write_posts
 from apps.posts.selectors import visible_to
 from apps.users.models import User
 from apps.users.policies import signed_in
@@ -45,9 +45,11 @@ def post_create(
     """A new post by `actor`: a draft, or published, or scheduled when `publish_at` is given.
 
     `tags` are slugs of existing tags, in the order in which they will be shown.
-    Raises DomainError UNAUTHENTICATED, REQUIRED or INVALID.
+    Raises DomainError UNAUTHENTICATED, FORBIDDEN, REQUIRED or INVALID.
     """
     author = signed_in(actor)
+    if not can_write_posts(author):
+        raise forbidden("This account may not write posts.")
     form = Form()
     title = form.text("title", title, maximum=TITLE_MAX, single_line=True)
     body = form.text("body", body, maximum=BODY_MAX, required=False)
@@ -116,7 +118,7 @@ def post_publish(*, actor: User | None, post_id: int, publish_at: datetime | Non
 
 @transaction.atomic
 def post_archive(*, actor: User | None, post_id: int) -> Post:
-    """Take a post back: only its author and the staff see it then. Twice is as good as once. Locks the post.
+    """Take a post back: only its author and who may see all see it then. Twice is as good as once. Locks the post.
 
     Raises DomainError UNAUTHENTICATED, NOT_FOUND or FORBIDDEN.
     """
@@ -132,7 +134,7 @@ def post_archive(*, actor: User | None, post_id: int) -> Post:
 @transaction.atomic
 def post_delete(*, actor: User | None, post_id: int) -> None:
     """Delete a post with its comments, for good. Locks it. Raises as `post_archive` does."""
-    _editable(actor, post_id).delete()
+    _locked(actor, post_id, can_delete_post).delete()
 
 
 def posts_publish_due() -> int:
@@ -178,13 +180,17 @@ def insert_with_free_slug(post: Post) -> None:
 
 
 def _editable(actor: User | None, post_id: int) -> Post:
-    """The post, locked; refused unless `actor` may see and edit it."""
+    return _locked(actor, post_id, can_edit_post)
+
+
+def _locked(actor: User | None, post_id: int, policy: Callable[[User, Post], bool]) -> Post:
+    """The post, locked; refused unless `actor` may see it and `policy` allows what is about to be done."""
     actor = signed_in(actor)
     post = visible_to(actor).select_for_update(no_key=True).filter(pk=post_id).first()
     if post is None:
         raise not_found("Post", "id")
-    if not can_edit_post(actor, post):
-        raise forbidden("Only its author may change this post.")
+    if not policy(actor, post):
+        raise forbidden("Only its author and editors may do this to a post.")
     return post
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.core.admin import ModelAdmin, form_error
 from apps.core.text import clean_text
+from apps.users import roles
 from apps.users.emails import normalize_email
 from apps.users.models import BIO_MAX, NAME_MAX, Session, User
 
@@ -94,6 +95,12 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
         if request.user.is_superuser:
             return self.readonly_fields
         return (*self.readonly_fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """A new account is an author's, as in the API."""
+        super().save_model(request, obj, form, change)
+        if not change:
+            roles.join(roles.AUTHOR, [obj.pk])
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nor can they take over a superuser's account by changing its address or password."""

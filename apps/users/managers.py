@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import BaseUserManager
 
 from apps.core.errors import DomainError
+from apps.users import roles
 from apps.users.emails import normalize_email
 
 if TYPE_CHECKING:
@@ -15,10 +16,11 @@ class UserManager(BaseUserManager["User"]):
     """Makes users whose address is stored in its one normal form, and finds them by any spelling of it."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
-        """A stored user; without a password nobody can sign in as them. Raises DomainError for a bad address."""
+        """A stored author; without a password nobody can sign in as them. Raises DomainError for a bad address."""
         user = self.model(email=normalize_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
+        roles.join(roles.AUTHOR, [user.pk])
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:

@@ -13,4 +13,9 @@ def signed_in(actor: User | None) -> User:
 
 def can_see_private_fields(viewer: User | None, user: User) -> bool:
     """E-mail and what else is the user's own."""
-    return viewer is not None and (viewer.is_staff or viewer.pk == user.pk)
+    return can_see_all_users(viewer) or (viewer is not None and viewer.pk == user.pk)
+
+
+def can_see_all_users(viewer: User | None) -> bool:
+    """Locked accounts too, and everybody's private fields: admins and the staff."""
+    return viewer is not None and (viewer.is_staff or viewer.has_perm("users.view_user"))

@@ -9,6 +9,7 @@ from django.db.models import Func, OuterRef, QuerySet, TextField, Value
 from django.db.models.functions import Lower, Now
 
 from apps.users.models import Session, User
+from apps.users.policies import can_see_all_users
 
 
 def visible_to(viewer: User | None) -> QuerySet[User]:
@@ -20,11 +21,9 @@ def visible_to(viewer: User | None) -> QuerySet[User]:
 
 
 def listed_to(viewer: User | None) -> QuerySet[User]:
-    """Who is found in lists: locked accounts only by the staff."""
+    """Who is found in lists: locked accounts only by who may see all."""
     users = visible_to(viewer)
-    if viewer is None or not viewer.is_staff:
-        users = users.filter(is_active=True)
-    return users
+    return users if can_see_all_users(viewer) else users.filter(is_active=True)
 
 
 def named(users: QuerySet[User], search: str | None) -> QuerySet[User]:

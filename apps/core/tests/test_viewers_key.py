@@ -157,6 +157,16 @@ async def test_viewers_with_other_rights_have_statements_of_their_own(make: Make
     assert len({id(drafts.statement(viewer)) for viewer in (*viewers, None)}) == 2 * 3 + 2 + 1
 
 
+async def test_a_rule_that_asks_for_a_permission_is_compiled_for_those_who_have_it(make: Make) -> None:
+    drafts = Drafts()
+    post = await make.post(status=PostStatus.DRAFT)
+    for _ in range(2):
+        for role, seen in {"author": [], "moderator": [], "editor": [post.pk], "admin": [post.pk]}.items():
+            assert await drafts.seen_by(await make.user(role=role)) == seen
+        assert await drafts.seen_by(await make.user(is_superuser=True)) == [post.pk]
+    assert drafts.compiled == 5
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -34,10 +34,10 @@ api_enum(
     PostStatus,
     "Where a post is in its life.",
     {
-        PostStatus.DRAFT: "Being written; only its author and the staff see it.",
-        PostStatus.SCHEDULED: "Will be published at `publishedAt`; only its author and the staff see it.",
+        PostStatus.DRAFT: "Being written; only its author, editors and the staff see it.",
+        PostStatus.SCHEDULED: "Will be published at `publishedAt`; only its author, editors and the staff see it.",
         PostStatus.PUBLISHED: "Out, for everybody.",
-        PostStatus.ARCHIVED: "Taken back; only its author and the staff see it.",
+        PostStatus.ARCHIVED: "Taken back; only its author, editors and the staff see it.",
     },
 )
 

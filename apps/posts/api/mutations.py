@@ -79,7 +79,7 @@ class PostMutation:
         )
         return PublishPostPayload.of(post=post)
 
-    @mutation(description="Take a post back, so that only its author and the staff see it.")
+    @mutation(description="Take a post back, so that only its author, editors and the staff see it.")
     async def archive_post(self, info: Info, input: ArchivePostInput) -> ArchivePostPayload:
         post_id = input_key("Post", input.id)
         post = await write(info, services.post_archive, actor=info.context.viewer, post_id=post_id)

@@ -13,7 +13,9 @@ from schema.relay import Connection, connection_field
 from schema.types import Column, Node, extend, long_text, model_type
 
 
-@model_type(models.Tag, description="A subject that posts are filed under. The staff keeps the list, in the admin.")
+@model_type(
+    models.Tag, description="A subject that posts are filed under. Editors and the staff keep the list, in the admin."
+)
 class TagType(Node):
     name: auto
     slug: auto
@@ -40,7 +42,7 @@ class PostType(Node):
         loaders.tags_of_post.of_parents, description="At most 10, in the order that the author gave."
     )
     viewer_can_edit: bool = batch_field(
-        loaders.viewer_can_edit, description="Whether you may change, publish, archive and delete it."
+        loaders.viewer_can_edit, description="Whether you may change, publish and archive it."
     )
 
 

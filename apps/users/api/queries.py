@@ -47,5 +47,5 @@ class UserQuery:
     viewer: UserType | None = batch_field(viewer, description="Who is asking; null for an anonymous request.")
     user: UserType | None = batch_field(user, description="A user by id; null when there is none.")
     users: UserConnection = connection_field(
-        users, description="All accounts, newest first; locked ones only for the staff."
+        users, description="All accounts, newest first; locked ones only for admins and the staff."
     )

@@ -26,11 +26,11 @@ class UserType(Node):
     bio: auto = long_text(models.BIO_MAX)
     date_joined: auto
     email: str | None = batch_field(
-        loaders.emails, description="The address; null for everybody but the user and the staff."
+        loaders.emails, description="The address; null for everybody but the user, admins and the staff."
     )
     email_verified: bool | None = batch_field(
         loaders.emails_verified,
-        description="Whether the address has been confirmed; null for everybody but the user and the staff. "
+        description="Whether the address has been confirmed; null for everybody but the user, admins and the staff. "
         "Not used yet: nothing confirms addresses.",
     )
     sessions: list[SessionType] | None = batch_field(

@@ -8,7 +8,7 @@ from apps.core.client import Client
 from apps.core.errors import DomainError, ErrorCode
 from apps.core.text import Form
 from apps.core.throttling import hit
-from apps.users import audit, deletion, hashing, tasks, throttles
+from apps.users import audit, deletion, hashing, roles, tasks, throttles
 from apps.users.emails import normalize_email
 from apps.users.models import BIO_MAX, NAME_MAX, SecurityEventKind, User
 from apps.users.policies import signed_in
@@ -16,7 +16,7 @@ from apps.users.services.passwords import check_new_password, held, prove
 
 
 def user_register(*, email: str, password: str, first_name: str, last_name: str, client: Client) -> User | None:
-    """A new account, and a mail to its owner with a link that confirms the address.
+    """A new account, which is an author's, and a mail to its owner with a link that confirms the address.
 
     With EMAIL_VERIFICATION=required nobody is told whether the address had an account already, but its owner by mail:
     the answer is None in either case, and the work is the same.
@@ -41,6 +41,8 @@ def _store(user: User) -> User | None:
     User.objects.bulk_create([user], ignore_conflicts=True)
     stored = User.objects.get(email=user.email)
     is_new = stored.password == user.password
+    # For nobody it takes as long.
+    roles.join(roles.AUTHOR, [stored.pk] if is_new else [])
     if is_new:
         outbox.send(tasks.mail_confirmation, user.email)
     elif settings.EMAIL_VERIFICATION == "required":

@@ -60,6 +60,7 @@ def test_adds_a_user_whose_address_is_normalized(admin_client: Client) -> None:
     user = User.objects.get(email="new.member@example.com")
     assert response.status_code == 302
     assert user.check_password(PASSWORD)
+    assert user.has_perm("posts.add_post")
 
 
 @pytest.mark.parametrize("email", ["MIRA@example.com", "mira@EXAMPLE.com "])
@@ -168,7 +169,11 @@ def test_staff_without_all_rights_can_hand_out_none() -> None:
     assert client.post(edit_url(user), data).status_code == 302
     user.refresh_from_db()
     assert user.bio == "Changed."
-    assert (user.is_staff, user.is_superuser, user.groups.count()) == (False, False, 0)
+    assert (user.is_staff, user.is_superuser, [*user.groups.values_list("name", flat=True)]) == (
+        False,
+        False,
+        ["author"],
+    )
 
 
 def test_staff_cannot_take_over_a_superuser(admin_user: User) -> None:

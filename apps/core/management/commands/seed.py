@@ -26,6 +26,7 @@ from apps.core.text import excerpt
 from apps.posts.models import EXCERPT_MAX, Post, PostStatus, Tag, Tagging
 from apps.posts.models import TAGS_MAX as TAGS_OF_A_POST_MAX
 from apps.posts.services import make_slug
+from apps.users import roles
 from apps.users.models import User
 
 Row = TypeVar("Row", bound=models.Model)
@@ -172,6 +173,7 @@ class _Seeder:
 
     def run(self) -> None:
         self.users = self._insert(User, self._users())
+        roles.join(roles.AUTHOR, [user.pk for user in self.users])
         self.joined = [user.date_joined for user in self.users]
         self.tags = self._insert(Tag, self._tags())
         self.topics: list[Topic] = []
