@@ -12,9 +12,12 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from graphql import GraphQLObjectType
 
+from apps.core.client import Client
 from apps.posts.models import PostStatus
-from apps.users.models import User
+from apps.users import email_tokens
+from apps.users.models import EmailTokenPurpose, User
 from apps.users.services import session_start
+from schema.relay import global_id
 from tests.api import Api
 from tests.make import PASSWORD, access_token, gid, make_comment, make_post, make_tag, make_user
 from tests.selections import TYPES
@@ -23,6 +26,7 @@ pytestmark = pytest.mark.django_db
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "permissions.md"
 CLOSED = "anonymous, closed"
+NEW_PASSWORD, NEW_EMAIL = f"new {PASSWORD}", "new@example.com"
 
 
 def read_table() -> dict[str, dict[str, str]]:
@@ -57,7 +61,9 @@ class House:
 
     client: Api
     owner: User
+    session: str
     refresh_token: str
+    mailed: dict[EmailTokenPurpose, str]
     posts: dict[str, str]
     comments: dict[str, str]
     users: dict[str, str]
@@ -73,10 +79,14 @@ def make_house(api: Api, role: str) -> House:
     }
     writers = {"public": owner, "own": owner, "hidden": other}
     comments = {kind: make_comment(post=post, author=writers[kind]) for kind, post in posts.items()}
+    addresses = dict.fromkeys(EmailTokenPurpose, owner.email) | {EmailTokenPurpose.CHANGE_EMAIL: NEW_EMAIL}
+    tokens = session_start(email=owner.email, password=PASSWORD, client=Client())
     return House(
         client=sign_in(api, role, owner),
         owner=owner,
-        refresh_token=session_start(email=owner.email, password=PASSWORD, ip=None, user_agent="").refresh_token,
+        session=global_id("Session", tokens.session_id),
+        refresh_token=tokens.refresh_token,
+        mailed={purpose: email_tokens.issue(owner, purpose, address) for purpose, address in addresses.items()},
         posts={kind: gid(post) for kind, post in posts.items()},
         comments={kind: gid(comment) for kind, comment in comments.items()},
         users={"public": gid(owner), "hidden": gid(locked)},
@@ -151,7 +161,11 @@ async def asks_who_it_is(house: House) -> str:
     return "yes" if (await ask(house, "{ viewer { id } }"))["viewer"] else "null"
 
 
-NEW_PASSWORD = f"new {PASSWORD}"
+async def revokes_others(house: House) -> str:
+    errors = (await ask(house, "mutation { revokeOtherSessions { errors { code } } }"))["revokeOtherSessions"]["errors"]
+    return errors[0]["code"] if errors else "yes"
+
+
 SCENARIOS: dict[str, Scenario] = {
     "Query.node": shows("posts", one_by_one("node")),
     "Query.nodes": shows("posts", lambda ids: f"nodes(ids: {json.dumps(ids)}) {{ id }}"),
@@ -173,6 +187,20 @@ SCENARIOS: dict[str, Scenario] = {
     "Mutation.login": does("login", lambda house: {"email": house.owner.email, "password": PASSWORD}),
     "Mutation.refreshToken": does("refreshToken", lambda house: {"refreshToken": house.refresh_token}),
     "Mutation.logout": does("logout", lambda house: {"refreshToken": house.refresh_token}),
+    "Mutation.verifyEmail": does("verifyEmail", lambda house: {"token": house.mailed[EmailTokenPurpose.VERIFY_EMAIL]}),
+    "Mutation.requestEmailVerification": does("requestEmailVerification", lambda house: {"email": house.owner.email}),
+    "Mutation.requestPasswordReset": does("requestPasswordReset", lambda house: {"email": house.owner.email}),
+    "Mutation.resetPassword": does(
+        "resetPassword",
+        lambda house: {"token": house.mailed[EmailTokenPurpose.RESET_PASSWORD], "newPassword": NEW_PASSWORD},
+    ),
+    "Mutation.requestEmailChange": does(
+        "requestEmailChange", lambda house: {"password": PASSWORD, "newEmail": NEW_EMAIL}
+    ),
+    "Mutation.changeEmail": does("changeEmail", lambda house: {"token": house.mailed[EmailTokenPurpose.CHANGE_EMAIL]}),
+    "Mutation.revokeSession": does("revokeSession", lambda house: {"id": house.session}),
+    "Mutation.revokeOtherSessions": revokes_others,
+    "Mutation.deleteAccount": does("deleteAccount", lambda house: {"password": PASSWORD}),
     "Mutation.changePassword": does(
         "changePassword", lambda house: {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD}
     ),
