@@ -30,6 +30,8 @@ class Socket:
         self._sent: asyncio.Queue[Any] = asyncio.Queue()
         self._received: asyncio.Queue[Any] = asyncio.Queue()
         self._has_left = False
+        # What the server makes of a client that it cannot reach any more.
+        self.gone: type[Exception] = OSError
         # Cleared, the client takes nothing.
         self.takes = asyncio.Event()
         self.takes.set()
@@ -79,6 +81,10 @@ class Socket:
         assert await self.next() == {"type": "complete", "id": "1"}
         return message["payload"]
 
+    def vanish(self, error: type[Exception]) -> None:
+        """Be gone, which the application only gets to know when it sends something."""
+        self._has_left, self.gone = True, error
+
     async def leave(self) -> None:
         """Hang up, and wait until the application has nothing to do any more."""
         self._has_left = True
@@ -94,7 +100,7 @@ class Socket:
     async def _receive(self, message: Any) -> None:
         await self.takes.wait()
         if self._has_left:
-            raise OSError("the client has gone")
+            raise self.gone
         self._received.put_nowait(message)
         if message["type"] == "websocket.close":
             self._has_left = True

@@ -310,6 +310,18 @@ async def test_queries_of_a_client_that_leaves_are_given_up() -> None:
     assert gate.given_up == 3
 
 
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
+async def test_a_client_that_cannot_be_reached_has_gone(error: type[Exception]) -> None:
+    """uvicorn says the one, and the other when it has closed the socket by itself."""
+    async with connected(application=GATED_SOCKET) as socket:
+        socket.subscribe(QUERY)
+        await gate.until_somebody_waits()
+        socket.vanish(error)
+        socket.send(PING)
+        await asyncio.wait_for(socket.serving, 10)
+    assert gate.given_up == 1
+
+
 async def test_a_mutation_of_a_client_that_leaves_is_carried_through() -> None:
     async with connected(application=GATED_SOCKET) as socket:
         socket.subscribe(MUTATION)
