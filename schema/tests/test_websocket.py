@@ -389,6 +389,22 @@ async def test_a_client_that_takes_nothing_is_sent_no_more_and_asked_for_no_more
         await gate.until_somebody_waits()
 
 
+@pytest.mark.parametrize("text", [QUERY, MUTATION])
+async def test_an_answer_that_was_not_taken_yet_is_dropped_when_the_socket_ends(text: str) -> None:
+    gate.opened.set()
+    async with connected(application=GATED_SOCKET) as socket:
+        socket.takes.clear()
+        socket.subscribe(text)
+        await gate.until_somebody_waits()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        socket.send("")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        socket.takes.set()
+        assert (await socket.closed()).code == 4400
+
+
 async def test_a_client_that_takes_nothing_for_long_has_gone(settings: Any) -> None:
     settings.GRAPHQL_TIMEOUT_SECONDS = 0.05
     async with connected(application=GATED_SOCKET) as socket:
