@@ -67,6 +67,24 @@ def guarded(application: ASGIApp) -> ASGIApp:
     return TrustedHostMiddleware(over_https, HOSTS, www_redirect=False)
 
 
+def with_policy(application: ASGIApp) -> ASGIApp:
+    """`application`, whose pages load and run nothing but what is its own. Of the admin's styles some are inline."""
+    policy = (
+        b"default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
+        b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"content-security-policy", policy)]
+            await send(message)
+
+        await application(scope, receive, send_with_policy)
+
+    return respond
+
+
 def _hsts() -> bytes:
     subdomains = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
     preload = "; preload" if settings.SECURE_HSTS_PRELOAD else ""
@@ -95,10 +113,13 @@ if settings.CORS_ALLOWED_ORIGINS:
         graphql,
         allow_origins=settings.CORS_ALLOWED_ORIGINS,
         allow_methods=["GET", "POST"],
+        # For the cookie of a refresh token. Nothing else is read from cookies.
+        allow_credentials=True,
         allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         expose_headers=["X-Request-ID", "Retry-After"],
     )
 graphql_endpoint = guarded(graphql)
+pages = with_policy(django_application)
 explorer_assets = guarded(assets(EXPLORER_DIST))
 # What `collectstatic` has gathered; in development the admin's own files, where they are installed.
 static_files = guarded(
@@ -123,7 +144,7 @@ async def route(scope: Any, receive: Any, send: Any) -> None:
         root_path = scope.get("root_path", "") + settings.STATIC_URL.rstrip("/")
         await static_files({**scope, "root_path": root_path}, receive, send)
     else:
-        await django_application(scope, receive, send)
+        await pages(scope, receive, send)
 
 
 async def _lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import strawberry
 
 from apps.core.client import Client
+from schema.cookies import RefreshCookie
 from schema.engine import Levels
 from schema.loaders import Batchers
 
@@ -25,6 +26,8 @@ class Context:
     session_id: int | None
     # Where the request comes from, for those who want to know: `client()`.
     client: Callable[[], Client]
+    # Where a browser may keep its refresh token; over a WebSocket there is none.
+    cookie: RefreshCookie | None = None
     batchers: Batchers = field(default_factory=Batchers)
     levels: Levels = field(default_factory=Levels)
 

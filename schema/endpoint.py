@@ -41,6 +41,8 @@ def _answer(call: Call, result: Result) -> Answer:
     headers = [(b"www-authenticate", b"Bearer")] if result.status == RequestErrorCode.UNAUTHENTICATED.status else []
     if result.retry_after is not None:
         headers.append((b"retry-after", b"%d" % result.retry_after))
+    if call.cookie is not None and call.cookie.change is not None:
+        headers.append((b"set-cookie", call.cookie.change))
     if not call.accepts_response_json:
         return Answer(result.body, result.status, JSON, headers)
     # The new media type tells what was not carried out by its status, too.

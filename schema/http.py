@@ -16,6 +16,7 @@ from django.conf import settings
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from schema.cookies import RefreshCookie
 from schema.errors import bad_input
 from schema.request import Request, Sent
 
@@ -30,6 +31,7 @@ class Call(Request):
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, scope["request_id"])
         self.receive = receive
+        self.cookie = RefreshCookie(scope)
         # The server leaves the body of the answer to a HEAD out.
         self.method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         self.may_write = self.method != "GET"
@@ -103,7 +105,14 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = b"%d" % len(self.body)
-        headers = [(b"content-type", self.media_type.encode()), (b"content-length", length), *self.headers]
+        headers = [
+            (b"content-type", self.media_type.encode()),
+            (b"content-length", length),
+            # It may hold tokens, and what one viewer sees is not for the next.
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+            *self.headers,
+        ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

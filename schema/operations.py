@@ -114,7 +114,7 @@ class Operations:
         document, whether that is for everybody, its operation's cost."""
         viewer, session_id = await self._viewer(request)
         sent = request.sent()
-        context = Context(request.request_id, viewer, session_id, request.client)
+        context = Context(request.request_id, viewer, session_id, request.client, request.cookie)
         try:
             operation = self._schema.documents.operation(sent.query, sent.operation_name)
             request.operation = (operation.name or request.operation)[:100]

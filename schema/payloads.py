@@ -35,7 +35,7 @@ api_enum(
         ErrorCode.RATE_LIMITED: "Too many attempts; try again in `retryAfter` seconds.",
         ErrorCode.PASSWORD_TOO_WEAK: "The message says what the password lacks.",
         ErrorCode.ACCOUNT_DISABLED: "The account exists, but is locked.",
-        ErrorCode.EMAIL_NOT_VERIFIED: "The address has to be confirmed first. Not used yet.",
+        ErrorCode.EMAIL_NOT_VERIFIED: "The address has to be confirmed first: see `requestEmailVerification`.",
     },
 )
 

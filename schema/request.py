@@ -11,6 +11,7 @@ from django.conf import settings
 from starlette.types import Scope
 
 from apps.core.client import Client, client_of, header
+from schema.cookies import RefreshCookie
 from schema.errors import bad_input
 
 NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
@@ -66,6 +67,7 @@ class Request(ABC):
     def __init__(self, scope: Scope, request_id: str) -> None:
         self.scope = scope
         self.request_id = request_id
+        self.cookie: RefreshCookie | None = None
         self.operation = "unnamed"
         self.code = "OK"
         # Whether it came by a way that mutations are taken from.

@@ -42,6 +42,24 @@ async def test_static_files_are_served_or_refused(api: Api, method: str, path: s
     assert (await api.client.request(method, path)).status_code == status
 
 
+async def test_answers_of_the_api_are_kept_by_nobody(api: Api) -> None:
+    for client in (api, api.with_token("x")):
+        headers = (await client("{ __typename }")).headers
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+@pytest.mark.django_db
+async def test_pages_of_the_admin_run_and_load_nothing_of_others(api: Api) -> None:
+    response = await api.client.get("/admin/login/")
+    assert response.status_code == 200
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'self'"
+    assert "script-src" not in policy
+    assert (policy["frame-ancestors"], policy["form-action"], policy["base-uri"]) == ("'none'", "'self'", "'none'")
+    assert response.headers["x-frame-options"] == "DENY"
+    assert "<script>" not in response.text
+
+
 @pytest.mark.parametrize("path", ["/x", "/admin/", "/healthz", "/static/x", "/graphql/x", "/graphql/explorer/"])
 async def test_a_websocket_is_refused_where_there_is_no_graphql(path: str) -> None:
     async with knocking(path=path, raw_path=path.encode()) as socket:

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from graphql import GraphQLField, GraphQLObjectType
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.users import email_tokens
+from apps.users.models import EmailTokenPurpose
 from schema.root import schema
 from tests.api import Api
 from tests.make import PASSWORD, Make, gid
@@ -14,7 +17,10 @@ from tests.selections import TYPES, root_fields, selection_of
 
 pytestmark = pytest.mark.django_db
 
-OPEN = {"register", "login", "refreshToken", "logout"}
+OPEN = {
+    *("register", "login", "refreshToken", "logout"),
+    *("verifyEmail", "requestEmailVerification", "requestPasswordReset", "resetPassword", "changeEmail"),
+}
 # What a query needs to be valid. The values are nobody's, so that what is let through fails or shows nothing.
 ARGUMENTS = {"node": 'id: "x"', "nodes": 'ids: ["x"]', "user": 'id: "x"', "post": 'id: "x"', "comment": 'id: "x"'}
 NEW = {"email": "ann@example.com", "password": PASSWORD, "firstName": "Ann"}
@@ -53,7 +59,10 @@ async def test_no_query_is_carried_out(api: Api, make: Make, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(mutations().keys() - OPEN))
 async def test_no_mutation_is_carried_out_but_those_that_are_open(api: Api, name: str) -> None:
-    await assert_refused(api, mutation(name, "{ errors { code } }"), input={})
+    if mutations()[name].args:
+        await assert_refused(api, mutation(name, "{ errors { code } }"), input={})
+    else:
+        await assert_refused(api, f"mutation {{ {name} {{ errors {{ code }} }} }}")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,11 @@ async def test_no_mutation_is_carried_out_but_those_that_are_open(api: Api, name
         ("login", {"email": "owner@example.com", "password": f"not {PASSWORD}"}),
         ("refreshToken", {"refreshToken": "x"}),
         ("logout", {"refreshToken": "x"}),
+        ("verifyEmail", {"token": "x"}),
+        ("requestEmailVerification", {"email": "x"}),
+        ("requestPasswordReset", {"email": "x"}),
+        ("resetPassword", {"token": "x", "newPassword": PASSWORD}),
+        ("changeEmail", {"token": "x"}),
     ],
 )
 async def test_an_open_mutation_shows_no_row_to_who_has_proved_nothing(
@@ -77,9 +91,19 @@ async def test_an_open_mutation_shows_no_row_to_who_has_proved_nothing(
 
 def test_the_open_mutations_are_those_that_are_tried_here() -> None:
     opened = {
-        name for name in mutations() if schema.documents.operation(mutation(name, "{ errors { code } }"), None).is_open
+        name
+        for name, field in mutations().items()
+        if field.args and schema.documents.operation(mutation(name, "{ errors { code } }"), None).is_open
     }
     assert opened == OPEN
+
+
+@pytest.mark.parametrize(("name", "purpose"), [("verifyEmail", "verify_email"), ("changeEmail", "change_email")])
+async def test_whoever_brings_a_token_from_a_mail_sees_no_row(api: Api, make: Make, name: str, purpose: str) -> None:
+    user = await make.user(email="owner@example.com")
+    token = await sync_to_async(email_tokens.issue)(user, EmailTokenPurpose(purpose), user.email)
+    answer = await api(mutation(name, selection_of(mutations()[name], 1)), input={"token": token})
+    assert answer.data[name] == {"user": None, "errors": []}
 
 
 async def test_who_has_signed_in_reads(api: Api, make: Make) -> None:

@@ -12,12 +12,9 @@ from django.conf import settings
 from django.db import connection
 
 from apps.core.errors import ErrorCode
-from apps.core.throttling import Rate, hit
 from apps.posts.models import Post, PostStatus
-from schema.context import Info
 from schema.engine import Permission, batch_field
 from schema.errors import RequestErrorCode
-from schema.payloads import Payload, mutation, write
 from schema.tests import test_errors
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Answer, Api
@@ -77,28 +74,15 @@ async def account_disabled(api: Api, make: Make) -> Refusals:
     return await api.refused("login", email=user.email, password=PASSWORD)
 
 
-@strawberry.input(description="Nothing.")
-class KnockInput:
-    nothing: bool | None = None
-
-
-@strawberry.type(description="The answer to `knock`.")
-class KnockPayload(Payload):
-    pass
-
-
-@strawberry.type
-class KnockMutation:
-    @mutation(description="May be done once a minute.")
-    async def knock(self, info: Info, input: KnockInput) -> KnockPayload:
-        await write(info, hit, {"knock": Rate(1, 60)})
-        return KnockPayload.of()
-
-
 async def rate_limited(api: Api, make: Make) -> Refusals:
-    async with mounted(SlowQuery, KnockMutation) as door:
-        await door.payload("knock", "")
-        return await door.refused("knock")
+    for _ in range(2):
+        refusals = await api.refused("login", email="nobody@example.com", password=PASSWORD)
+    return refusals
+
+
+async def email_not_verified(api: Api, make: Make) -> Refusals:
+    user = await make.user()
+    return await api.refused("login", email=user.email, password=PASSWORD)
 
 
 async def bad_token(api: Api) -> Answer:
@@ -188,6 +172,7 @@ MUTATIONS: dict[ErrorCode, Callable[[Api, Make], Awaitable[Refusals]]] = {
     ErrorCode.RATE_LIMITED: rate_limited,
     ErrorCode.PASSWORD_TOO_WEAK: password_too_weak,
     ErrorCode.ACCOUNT_DISABLED: account_disabled,
+    ErrorCode.EMAIL_NOT_VERIFIED: email_not_verified,
 }
 
 REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
@@ -206,14 +191,15 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
 
 # Part of the contract, so that clients can prepare for them, but nothing raises them yet.
 UNUSED: dict[StrEnum, str] = {
-    ErrorCode.EMAIL_NOT_VERIFIED: "addresses need not be confirmed yet",
     RequestErrorCode.DOCUMENT_NOT_FOUND: "there are no stored documents yet",
     RequestErrorCode.NOT_FOUND: "reads answer null, and mutations refuse in their payload",
 }
 
 
 @pytest.mark.parametrize("code", MUTATIONS)
-async def test_a_mutation_that_is_refused_with(code: ErrorCode, api: Api, make: Make) -> None:
+async def test_a_mutation_that_is_refused_with(code: ErrorCode, api: Api, make: Make, settings: Any) -> None:
+    settings.RATE_LIMIT_LOGIN = "1/hour" if code is ErrorCode.RATE_LIMITED else "off"
+    settings.EMAIL_VERIFICATION = "required" if code is ErrorCode.EMAIL_NOT_VERIFIED else "optional"
     assert [refusal[0] for refusal in await MUTATIONS[code](api, make)] == [code.value]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from django.conf import settings
+from django.http import HttpRequest
 from starlette.types import Scope
 
 USER_AGENT_MAX = 255
@@ -28,6 +29,15 @@ def client_of(scope: Scope, request_id: str) -> Client:
     proxies, forwarded = settings.TRUSTED_PROXIES, header(scope, b"x-forwarded-for").split(",")
     seen = forwarded[-proxies].strip() if 0 < proxies <= len(forwarded) else ""
     return Client(_ip(seen or peer), header(scope, b"user-agent")[:USER_AGENT_MAX], request_id)
+
+
+def client_of_request(request: HttpRequest) -> Client:
+    """The same for a request that Django answers: the admin's."""
+    scope: Scope = getattr(request, "scope", None) or {
+        "client": (request.META.get("REMOTE_ADDR", ""), 0),
+        "headers": [(b"user-agent", request.META.get("HTTP_USER_AGENT", "").encode("latin-1", "replace"))],
+    }
+    return client_of(scope, scope.get("request_id", ""))
 
 
 def header(scope: Scope, name: bytes) -> str:

@@ -149,6 +149,10 @@ class PostAdmin(ModelAdmin[Post]):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"author": request.user.pk, **super().get_changeform_initial_data(request)}
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Every account may write, but only under its own name; here a post may be anybody's."""
+        return request.user.has_perm("posts.change_post") and super().has_add_permission(request)
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Post | None:
         """A form that was sent in finds the post locked, so that its version can be compared."""
         post = super().get_object(request, object_id, from_field)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
@@ -11,10 +12,32 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.core.admin import ModelAdmin, form_error
+from apps.core.client import client_of_request
 from apps.core.text import clean_text
-from apps.users import roles
+from apps.users import audit, email_tokens, roles
 from apps.users.emails import normalize_email
-from apps.users.models import BIO_MAX, NAME_MAX, Session, User
+from apps.users.models import (
+    BIO_MAX,
+    DETAIL_MAX,
+    NAME_MAX,
+    EmailTokenPurpose,
+    SecurityEvent,
+    SecurityEventKind,
+    Session,
+    User,
+)
+from apps.users.sign_in import SignInForm
+
+admin.site.login_form = SignInForm
+# What of an account is worth a record when it changes here.
+RECORDED = {
+    "groups": SecurityEventKind.ROLE_CHANGED,
+    "user_permissions": SecurityEventKind.ROLE_CHANGED,
+    "is_staff": SecurityEventKind.ROLE_CHANGED,
+    "is_superuser": SecurityEventKind.ROLE_CHANGED,
+    "is_active": SecurityEventKind.ACCOUNT_LOCKED,
+    "email": SecurityEventKind.EMAIL_CHANGED,
+}
 
 
 class ProfileForm(Form):
@@ -97,10 +120,30 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
         return (*self.readonly_fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """A new account is an author's, as in the API."""
+        """A new account is an author's, as in the API. A new address is not confirmed, and the old one no way in."""
+        if change and "email" in form.changed_data:
+            obj.email_verified_at = None
+            email_tokens.withdraw(obj, *EmailTokenPurpose)
         super().save_model(request, obj, form, change)
         if not change:
             roles.join(roles.AUTHOR, [obj.pk])
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        for name in form.changed_data if change else ():
+            if name in RECORDED:
+                self.record(request, RECORDED[name], form.instance, _described(name, form))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        response = super().user_change_password(request, id, form_url)
+        user = self.get_object(request, id)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND and user is not None:
+            self.record(request, SecurityEventKind.PASSWORD_CHANGED, user, "admin")
+        return response
+
+    @staticmethod
+    def record(request: HttpRequest, kind: SecurityEventKind, user: User, detail: str) -> None:
+        audit.record(kind, client_of_request(request), user=user, actor=cast("User", request.user), detail=detail)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nor can they take over a superuser's account by changing its address or password."""
@@ -110,6 +153,12 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _described(name: str, form: Any) -> str:
+    """The value that `name` has now: `groups: editor, moderator`."""
+    value = form.cleaned_data[name]
+    return f"{name}: {', '.join(map(str, value)) if isinstance(value, QuerySet) else value}"[:DETAIL_MAX]
 
 
 @admin.register(Session)
@@ -132,11 +181,35 @@ class SessionAdmin(ModelAdmin[Session]):
 
     @admin.action(description="Revoke the selected sessions", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
-        revoked = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        living = queryset.filter(revoked_at=None)
+        users = list(User.objects.filter(pk__in=living.values("user_id")))
+        revoked = Session.objects.filter(pk__in=living.values("pk")).end()
+        for user in users:
+            UserAdmin.record(request, SecurityEventKind.SESSION_REVOKED, user, "admin")
         self.message_user(request, f"{revoked} sessions revoked.")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("users.change_session")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(SecurityEvent)
+class SecurityEventAdmin(ModelAdmin[SecurityEvent]):
+    """What has happened to accounts. Only to look at."""
+
+    list_display = ("at", "kind", "user_id", "actor_id", "ip", "user_agent", "detail")
+    list_filter = ("kind", "at")
+    search_fields = ("user_id__exact", "actor_id__exact", "ip__startswith", "request_id__exact")
+    ordering = ("-id",)
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -18,6 +18,7 @@ from apps.users.managers import UserManager
 
 NAME_MAX = 100
 BIO_MAX = 2_000
+DETAIL_MAX = 250
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -155,6 +156,9 @@ class EmailToken(models.Model):
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        default_permissions = ()
+
     def __str__(self) -> str:
         return f"Token {self.pk} of user {self.user_id} to {self.purpose}"
 
@@ -188,9 +192,10 @@ class SecurityEvent(models.Model):
     ip = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX, blank=True)
     request_id = models.CharField(max_length=64, blank=True, help_text="As in the server's log.")
-    detail = models.CharField(max_length=250, blank=True)
+    detail = models.CharField(max_length=DETAIL_MAX, blank=True)
 
     class Meta:
+        default_permissions = ("view",)
         indexes: ClassVar[list[models.Index]] = [models.Index(fields=["user_id", "kind", "-id"], name="event_of_user")]
 
     def __str__(self) -> str:

@@ -175,6 +175,10 @@ ACCOUNT_DELETION = env.choice("ACCOUNT_DELETION", "keep", among=("keep", "erase"
 # fewer there has come in past a proxy: again the peer's address counts.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, at_least=0)
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+# Whether the cookie of a refresh token is for https alone. A laptop has none.
+REFRESH_COOKIE_SECURE = False
+# People work in the admin, and go home.
+SESSION_COOKIE_AGE = 12 * 3_600
 
 # Counts attempts and operations; "" is PostgreSQL. See apps/core/throttling for what a rate means.
 RATE_LIMIT_URL = env.redis_url("RATE_LIMIT_URL")

@@ -371,7 +371,7 @@ async def test_a_preflight_of_an_allowed_origin(http: httpx.AsyncClient) -> None
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == ORIGIN
     assert "POST" in response.headers["access-control-allow-methods"]
-    assert "access-control-allow-credentials" not in response.headers
+    assert response.headers["access-control-allow-credentials"] == "true"
     foreign = await http.options("/graphql/", headers={**headers, "Origin": "https://evil.example.com"})
     assert foreign.status_code == 400
     assert "access-control-allow-origin" not in foreign.headers

@@ -17,16 +17,25 @@ class RegisterInput:
 class LoginInput:
     email: str = strawberry.field(description="The account's address.")
     password: str = strawberry.field(description="The account's password.")
+    use_cookie: bool = strawberry.field(
+        default=False,
+        description="For browsers: keep the refresh token in a cookie that scripts cannot read. `refreshToken` is null "
+        "in the answer then, and left out of what is sent.",
+    )
 
 
 @strawberry.input(description="The token to renew with.")
 class RefreshTokenInput:
-    refresh_token: str = strawberry.field(description="The last one that was handed out; it works once.")
+    refresh_token: str | None = strawberry.field(
+        default=None, description="The last one that was handed out; it works once. Left out or null, the cookie's."
+    )
 
 
 @strawberry.input(description="The session to end.")
 class LogoutInput:
-    refresh_token: str = strawberry.field(description="A refresh token of the session, spent or not.")
+    refresh_token: str | None = strawberry.field(
+        default=None, description="A refresh token of the session, spent or not. Left out or null, the cookie's."
+    )
 
 
 @strawberry.input(description="A token from a mail.")

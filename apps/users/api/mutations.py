@@ -6,6 +6,7 @@ from typing import Self
 import strawberry
 from django.conf import settings
 
+from apps.core.errors import DomainError, ErrorCode
 from apps.users import services
 from apps.users.api.inputs import (
     ChangeEmailInput,
@@ -27,6 +28,7 @@ from apps.users.api.types import SessionType, UserType
 from apps.users.models import User
 from apps.users.services import Tokens
 from schema.context import Info
+from schema.cookies import RefreshCookie
 from schema.payloads import Payload, input_key, mutation, write
 from schema.types import given
 
@@ -47,7 +49,8 @@ class TokensPayload(Payload):
     )
     refresh_token: str | None = strawberry.field(
         default=None,
-        description="Keep it secret, and exchange it with `refreshToken` when the access token expires.",
+        description="Keep it secret, and exchange it with `refreshToken` when the access token expires. Null when it "
+        "is in a cookie.",
     )
     access_token_expires_at: datetime | None = strawberry.field(
         default=None,
@@ -60,10 +63,14 @@ class TokensPayload(Payload):
     user: UserType | None = strawberry.field(default=None, description="Whose tokens these are.")
 
     @classmethod
-    def of_tokens(cls, tokens: Tokens) -> Self:
+    def of_tokens(cls, tokens: Tokens, info: Info, *, in_cookie: bool) -> Self:
+        """The answer to whoever goes on with `tokens`, and is their user from here on."""
+        info.context.act_as(tokens.user, tokens.session_id)
+        if in_cookie:
+            cookie_of(info).keep(tokens.refresh_token, tokens.refresh_token_expires_at)
         return cls.of(
             access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token,
+            refresh_token=None if in_cookie else tokens.refresh_token,
             access_token_expires_at=tokens.access_token_expires_at,
             refresh_token_expires_at=tokens.refresh_token_expires_at,
             user=tokens.user,
@@ -149,6 +156,21 @@ class RevokeOtherSessionsPayload(Payload):
     revoked_count: int | None = strawberry.field(default=None, description="How many sessions have ended.")
 
 
+def cookie_of(info: Info) -> RefreshCookie:
+    """Raises DomainError INVALID over a WebSocket, which answers without headers."""
+    if info.context.cookie is None:
+        raise DomainError(ErrorCode.INVALID, "Cookies are for HTTP.")
+    return info.context.cookie
+
+
+def refresh_token_of(input: RefreshTokenInput | LogoutInput, info: Info) -> str:
+    """The token that was sent, or that of the cookie. Raises DomainError REQUIRED without both."""
+    token = input.refresh_token if input.refresh_token is not None else cookie_of(info).token
+    if token is None:
+        raise DomainError(ErrorCode.REQUIRED, "There is neither a token nor a cookie of this site.", "refresh_token")
+    return token
+
+
 def shown(user: User | None, info: Info) -> User | None:
     """`user`, but not to an anonymous client where reading needs a token: from one row it could walk to all others."""
     return user if settings.PUBLIC_READS or info.context.viewer is not None else None
@@ -183,23 +205,29 @@ class UserMutation:
 
     @mutation(description="Sign in with address and password: starts a session.", is_open=True)
     async def login(self, info: Info, input: LoginInput) -> LoginPayload:
-        tokens = await write(info, services.session_start, **given(input), client=info.context.client())
-        info.context.act_as(tokens.user, tokens.session_id)
-        return LoginPayload.of_tokens(tokens)
+        if input.use_cookie:
+            cookie_of(info).check()
+        credentials = given(input, without=["use_cookie"])
+        tokens = await write(info, services.session_start, **credentials, client=info.context.client())
+        return LoginPayload.of_tokens(tokens, info, in_cookie=input.use_cookie)
 
     @mutation(description="Exchange a refresh token for new tokens. Each refresh token works once.", is_open=True)
     async def refresh_token(self, info: Info, input: RefreshTokenInput) -> RefreshTokenPayload:
         try:
-            tokens = await write(info, services.session_renew, **given(input), client=info.context.client())
+            tokens = await write(
+                info, services.session_renew, refresh_token=refresh_token_of(input, info), client=info.context.client()
+            )
         except services.TokenReused as reuse:
             info.context.session_ended(reuse.session_id)
             raise
-        info.context.act_as(tokens.user, tokens.session_id)
-        return RefreshTokenPayload.of_tokens(tokens)
+        return RefreshTokenPayload.of_tokens(tokens, info, in_cookie=input.refresh_token is None)
 
     @mutation(description="Sign out: ends the session that the refresh token belongs to.", is_open=True)
     async def logout(self, info: Info, input: LogoutInput) -> LogoutPayload:
-        info.context.session_ended(await write(info, services.session_end, **given(input)))
+        token = refresh_token_of(input, info)
+        info.context.session_ended(await write(info, services.session_end, refresh_token=token))
+        if input.refresh_token is None:
+            cookie_of(info).drop()
         return LogoutPayload.of(success=True)
 
     @mutation(description="End one of the viewer's sessions, and its access tokens with it.")
@@ -229,8 +257,8 @@ class UserMutation:
         tokens = await write(
             info, services.password_change, actor=context.viewer, **given(input), client=context.client()
         )
-        context.act_as(tokens.user, tokens.session_id)
-        return ChangePasswordPayload.of_tokens(tokens)
+        has_cookie = context.cookie is not None and context.cookie.token is not None
+        return ChangePasswordPayload.of_tokens(tokens, info, in_cookie=has_cookie)
 
     @mutation(description="Have a mail sent with a token that sets a new password.", is_open=True)
     async def request_password_reset(self, info: Info, input: RequestPasswordResetInput) -> RequestPasswordResetPayload:

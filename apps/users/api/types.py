@@ -30,8 +30,7 @@ class UserType(Node):
     )
     email_verified: bool | None = batch_field(
         loaders.emails_verified,
-        description="Whether the address has been confirmed; null for everybody but the user, admins and the staff. "
-        "Not used yet: nothing confirms addresses.",
+        description="Whether the address has been confirmed; null for everybody but the user, admins and the staff.",
     )
     sessions: list[SessionType] | None = batch_field(
         loaders.own_sessions,

@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"default_permissions": ()},
         ),
         migrations.CreateModel(
             name="SecurityEvent",
@@ -94,6 +95,7 @@ class Migration(migrations.Migration):
                 ("detail", models.CharField(blank=True, max_length=250)),
             ],
             options={
+                "default_permissions": ("view",),
                 "indexes": [models.Index(fields=["user_id", "kind", "-id"], name="event_of_user")],
             },
         ),

@@ -8,7 +8,12 @@ from apps.users.roles import Grant
 
 USER = ["add_user", "change_user", "delete_user", "view_user"]
 SESSION = ["add_session", "change_session", "delete_session", "view_session"]
-RIGHTS: dict[str, list[str]] = {"author": [], "editor": [], "moderator": [], "admin": [*USER, *SESSION]}
+RIGHTS: dict[str, list[str]] = {
+    "author": [],
+    "editor": [],
+    "moderator": [],
+    "admin": [*USER, *SESSION, "view_securityevent"],
+}
 
 
 def delete_groups(apps: Any, editor: Any) -> None:

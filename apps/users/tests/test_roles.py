@@ -38,7 +38,7 @@ def test_migrations_make_the_roles() -> None:
         for verb in ("add", "change", "delete", "view")
         for model in ("user", "session", "post", "tag", "tagging", "comment")
     }
-    assert rights_of("admin") == everything - {"add_post", "add_comment"}
+    assert rights_of("admin") == (everything | {"view_securityevent"}) - {"add_post", "add_comment"}
 
 
 @pytest.mark.django_db(transaction=True)
