@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
 
@@ -119,7 +119,7 @@ if settings.CORS_ALLOWED_ORIGINS:
         expose_headers=["X-Request-ID", "Retry-After"],
     )
 graphql_endpoint = guarded(graphql)
-pages = with_policy(django_application)
+pages = with_policy(cast("ASGIApp", django_application))
 explorer_assets = guarded(assets(EXPLORER_DIST))
 # What `collectstatic` has gathered; in development the admin's own files, where they are installed.
 static_files = guarded(
