@@ -140,7 +140,7 @@ TOKENS = {"accessToken", "refreshToken", "accessTokenExpiresAt", "refreshTokenEx
 # What each mutation takes, and what it gives beside `errors`.
 MUTATIONS = {
     "register": ({"email", "password", "firstName", "lastName"}, {"user"}),
-    "login": ({"email", "password"}, TOKENS),
+    "login": ({"email", "password", "useCookie"}, TOKENS),
     "refreshToken": ({"refreshToken"}, TOKENS),
     "logout": ({"refreshToken"}, {"success"}),
     "changePassword": ({"currentPassword", "newPassword"}, TOKENS),
