@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send  # noqa: E402
 from starlette.websockets import WebSocketClose  # noqa: E402
 
 from apps.core import pool  # noqa: E402
+from apps.core.client import scheme_of  # noqa: E402
 from apps.core.db import waits_bounded  # noqa: E402
 from apps.core.middleware import RequestIdMiddleware  # noqa: E402
 from apps.users.api.identity import identify  # noqa: E402
@@ -55,7 +56,7 @@ def guarded(application: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message.get("headers", []), (b"strict-transport-security", _hsts())]
             await send(message)
 
-        is_https = _scheme(scope) in {"https", "wss"}
+        is_https = scheme_of(scope) in {"https", "wss"}
         if settings.SECURE_SSL_REDIRECT and not is_https:
             if scope["type"] == "websocket":
                 return await WebSocketClose()(scope, receive, send)
@@ -89,12 +90,6 @@ def _hsts() -> bytes:
     subdomains = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
     preload = "; preload" if settings.SECURE_HSTS_PRELOAD else ""
     return f"max-age={settings.SECURE_HSTS_SECONDS}{subdomains}{preload}".encode()
-
-
-def _scheme(scope: Scope) -> str:
-    """What the client used: behind proxies, what the first of them has seen."""
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"") if settings.TRUSTED_PROXIES else b""
-    return forwarded.decode("latin-1").split(",")[0].strip() or scope["scheme"]
 
 
 endpoint = GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)

@@ -5,12 +5,14 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from apps.core import health
+from apps.users.sign_in import OwnPassword
 
 admin.site.site_header = admin.site.site_title = "Broadside"
 admin.site.index_title = "Administration"
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/graphql/")),
+    path("admin/password_change/", admin.site.admin_view(OwnPassword.as_view())),
     path("admin/", admin.site.urls),
     path("healthz", health.live),
     path("readyz", health.ready),

@@ -12,7 +12,7 @@ from django.conf import settings
 from starlette.requests import cookie_parser
 from starlette.types import Scope
 
-from apps.core.client import header
+from apps.core.client import header, scheme_of
 from apps.core.errors import forbidden
 
 NAME = "refresh_token"
@@ -35,13 +35,13 @@ class RefreshCookie:
     def is_ours(self) -> bool:
         """Whether a page of ours has sent the request. Browsers send Origin with each POST; others keep no cookies."""
         origin = header(self._scope, b"origin")
-        _, _, host = origin.partition("://")
-        return origin in settings.CORS_ALLOWED_ORIGINS or (host != "" and host == header(self._scope, b"host"))
+        own = f"{scheme_of(self._scope)}://{header(self._scope, b'host')}"
+        return origin == own or origin in settings.CORS_ALLOWED_ORIGINS
 
     def check(self) -> None:
         """Raises DomainError FORBIDDEN for a page that is not ours."""
         if not self.is_ours:
-            raise forbidden("Cookies are for pages of this host, and of CORS_ALLOWED_ORIGINS.")
+            raise forbidden("Cookies are for pages whose Origin is this host, or one of CORS_ALLOWED_ORIGINS.")
 
     def keep(self, token: str, expires_at: datetime) -> None:
         """Have the browser keep `token`."""

@@ -261,7 +261,8 @@ class _Connection:
             await self._say(type="complete", id=operation.id)
             return
         await self._say(type="error", id=operation.id, payload=result.errors)
-        if result.status == RequestErrorCode.UNAUTHENTICATED.status:
+        # Its token is good for nothing any more. Where there was none, others of its operations may be open.
+        if result.status == RequestErrorCode.UNAUTHENTICATED.status and self._scope["auth"] is not None:
             self._end(_forbidden(RequestErrorCode.UNAUTHENTICATED, result.errors[0]["message"]))
 
 

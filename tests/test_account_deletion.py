@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 
 from apps.comments.models import Comment
 from apps.posts.models import Post, PostStatus
 from apps.users.models import SecurityEvent, Session, User
 from tests.api import Api
-from tests.mails import mailed
+from tests.mails import mailed, mailed_token
 from tests.make import PASSWORD, Make, gid
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +44,27 @@ async def test_nobody_can_sign_in_any_more_and_the_row_tells_nothing(api: Api, m
     assert not await Session.objects.aexists()
     assert await sync_to_async(mailed)() == [("ann@example.com", "Your account was deleted")]
     assert await SecurityEvent.objects.filter(kind="account_deleted", user_id=user.pk).acount() == 1
+
+
+async def test_no_table_knows_the_address_any_more(api: Api, make: Make) -> None:
+    user = await make.user(email="before@example.com", first_name="Zebra")
+    await LogEntry.objects.acreate(
+        user=user,
+        content_type=await sync_to_async(ContentType.objects.get_for_model)(User),
+        object_id=str(user.pk),
+        object_repr=str(user),
+        action_flag=2,
+    )
+    client = await api.as_(user)
+    await client.payload("requestEmailChange", "", password=PASSWORD, newEmail="after@example.com")
+    await client.payload("changeEmail", "", token=await sync_to_async(mailed_token)())
+    await sync_to_async(mailed)()
+    await delete(client)
+    await sync_to_async(mailed)()
+    for model in apps.get_models():
+        rows = str([row async for row in model._default_manager.values()])
+        for trace in ("before@example.com", "after@example.com", "Zebra"):
+            assert trace not in rows, model
 
 
 async def test_the_address_is_free_again(api: Api, make: Make) -> None:

@@ -40,6 +40,12 @@ def client_of_request(request: HttpRequest) -> Client:
     return client_of(scope, scope.get("request_id", ""))
 
 
+def scheme_of(scope: Scope) -> str:
+    """What the client used: behind proxies, what the first of them has seen."""
+    forwarded = header(scope, b"x-forwarded-proto") if settings.TRUSTED_PROXIES else ""
+    return forwarded.split(",")[0].strip() or str(scope["scheme"])
+
+
 def header(scope: Scope, name: bytes) -> str:
     """The header's value; sent more than once, it is one list."""
     return b",".join(value for key, value in scope["headers"] if key == name).decode("latin-1")

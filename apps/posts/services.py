@@ -190,7 +190,7 @@ def _locked(actor: User | None, post_id: int, policy: Callable[[User, Post], boo
     if post is None:
         raise not_found("Post", "id")
     if not policy(actor, post):
-        raise forbidden("Only its author and editors may do this to a post.")
+        raise forbidden("You may not do this to a post of somebody else.")
     return post
 
 

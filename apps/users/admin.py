@@ -4,8 +4,10 @@ from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group
 from django.db.models import Model, QuerySet
 from django.forms import Form
 from django.http import HttpRequest
@@ -26,7 +28,7 @@ from apps.users.models import (
     Session,
     User,
 )
-from apps.users.sign_in import SignInForm
+from apps.users.sign_in import SignInForm, password_changed
 
 admin.site.login_form = SignInForm
 # What of an account is worth a record when it changes here.
@@ -120,10 +122,12 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
         return (*self.readonly_fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """A new account is an author's, as in the API. A new address is not confirmed, and the old one no way in."""
-        if change and "email" in form.changed_data:
-            obj.email_verified_at = None
-            email_tokens.withdraw(obj, *EmailTokenPurpose)
+        """A new account is an author's, as in the API. Whoever writes an address here vouches for it; the one that an
+        account had before is no way in any more."""
+        if "email" in form.changed_data:
+            obj.email_verified_at = timezone.now()
+            if change:
+                email_tokens.withdraw(obj, *EmailTokenPurpose)
         super().save_model(request, obj, form, change)
         if not change:
             roles.join(roles.AUTHOR, [obj.pk])
@@ -132,13 +136,16 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
         super().save_related(request, form, formsets, change)
         for name in form.changed_data if change else ():
             if name in RECORDED:
-                self.record(request, RECORDED[name], form.instance, _described(name, form))
+                kind = RECORDED[name]
+                if name == "is_active" and form.cleaned_data[name]:
+                    kind = SecurityEventKind.ACCOUNT_UNLOCKED
+                self.record(request, kind, form.instance, _described(name, form))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
         response = super().user_change_password(request, id, form_url)
         user = self.get_object(request, id)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND and user is not None:
-            self.record(request, SecurityEventKind.PASSWORD_CHANGED, user, "admin")
+            password_changed(user, cast("User", request.user), client_of_request(request))
         return response
 
     @staticmethod
@@ -156,8 +163,10 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
 
 
 def _described(name: str, form: Any) -> str:
-    """The value that `name` has now: `groups: editor, moderator`."""
+    """The value that `name` has now: `groups: editor, moderator`. Of an address nothing: events outlive accounts."""
     value = form.cleaned_data[name]
+    if name == "email":
+        return "admin"
     return f"{name}: {', '.join(map(str, value)) if isinstance(value, QuerySet) else value}"[:DETAIL_MAX]
 
 
@@ -219,3 +228,34 @@ class SecurityEventAdmin(ModelAdmin[SecurityEvent]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class RecordedGroupAdmin(GroupAdmin):
+    """Django's; what a group may do changes what all in it may."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if form.changed_data:
+            self.record(request, f"group {form.instance.name}: {', '.join(form.changed_data)}")
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        super().delete_model(request, obj)
+        self.record(request, f"group {obj.name}: deleted")
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        for group in queryset:
+            self.delete_model(request, group)
+
+    @staticmethod
+    def record(request: HttpRequest, detail: str) -> None:
+        audit.record(
+            SecurityEventKind.ROLE_CHANGED,
+            client_of_request(request),
+            user=None,
+            actor=cast("User", request.user),
+            detail=detail[:DETAIL_MAX],
+        )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 
 from apps.users.models import User
 
@@ -19,14 +20,16 @@ def at_the_end(ending: Ending) -> None:
 
 
 def delete(user: User) -> None:
-    """End the account of `user`, whose row the caller has locked: nobody can sign in, and nothing tells who it was.
+    """End the account of `user`, whose row the caller has locked: nobody can sign in, and nobody reads who it was.
 
-    The row stays: other people's replies hang below what it wrote.
+    The row stays: other people's replies hang below what it wrote. So do its security events, for as long as all do.
     """
     for ending in _endings:
         ending(user, settings.ACCOUNT_DELETION == "erase")
     user.sessions.all().delete()
     user.email_tokens.all().delete()
+    # The admin's history names what was changed there.
+    LogEntry.objects.filter(content_type__model="user", object_id=str(user.pk)).update(object_repr=NAME_OF_THE_DELETED)
     user.groups.clear()
     user.user_permissions.clear()
     user.email = f"deleted-{user.pk}@deleted.invalid"

@@ -55,4 +55,4 @@ def withdraw(user: User, *purposes: EmailTokenPurpose) -> None:
 
 
 def _no_longer_valid() -> DomainError:
-    return DomainError(ErrorCode.INVALID_TOKEN, "This link is no longer valid. Ask for another one.", "token")
+    return DomainError(ErrorCode.INVALID_TOKEN, "This token is no longer valid. Ask for another one.", "token")

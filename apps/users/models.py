@@ -176,6 +176,7 @@ class SecurityEventKind(models.TextChoices):
     SESSION_REVOKED = "session_revoked"
     ROLE_CHANGED = "role_changed"
     ACCOUNT_LOCKED = "account_locked"
+    ACCOUNT_UNLOCKED = "account_unlocked"
     ACCOUNT_DELETED = "account_deleted"
 
 

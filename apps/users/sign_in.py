@@ -1,14 +1,19 @@
-"""Signing in to the admin: as limited, and as recorded, as in the API."""
+"""Signing in to the admin, and one's own password there: as limited, and as recorded, as in the API."""
 
 from typing import Any
 
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.urls import reverse_lazy
 
+from apps.core import outbox
 from apps.core.admin import form_error
-from apps.core.client import client_of_request
+from apps.core.client import Client, client_of_request
 from apps.core.throttling import hit, refund
-from apps.users import audit, throttles
+from apps.users import audit, tasks, throttles
 from apps.users.emails import address_of
 from apps.users.models import SecurityEventKind, User
 
@@ -31,3 +36,35 @@ class SignInForm(AdminAuthenticationForm):
         user = self.get_user()
         audit.record(SecurityEventKind.LOGIN, client, user=user, actor=user, detail="admin")
         return cleaned
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    def clean_old_password(self) -> str:
+        attempt = throttles.proof(self.user)
+        with form_error():
+            hit(attempt)
+            old: str = super().clean_old_password()
+        refund(attempt)
+        return old
+
+
+class OwnPassword(PasswordChangeView):
+    """Django's page for whoever is signed in to the admin."""
+
+    form_class = OwnPasswordForm
+    template_name = "registration/password_change_form.html"
+    success_url = reverse_lazy("admin:password_change_done")
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return super().get_context_data(**context, **admin.site.each_context(self.request))
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        password_changed(form.user, form.user, client_of_request(self.request))
+        return response
+
+
+def password_changed(user: User, actor: User, client: Client) -> None:
+    """Record what the admin has done to a password, and tell the account's owner."""
+    audit.record(SecurityEventKind.PASSWORD_CHANGED, client, user=user, actor=actor, detail="admin")
+    outbox.send(tasks.mail_notice, "password_changed", user.email, client.ip)

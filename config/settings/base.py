@@ -163,7 +163,7 @@ STATIC_URL = "/static/"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost>")
 
 # Where the links in mails lead: FRONTEND_URL/verify-email#token=…. Empty: mails show the token itself.
-FRONTEND_URL = env.str("FRONTEND_URL", "").rstrip("/")
+FRONTEND_URL = env.url("FRONTEND_URL")
 # Whether an account can be used before its address is confirmed.
 EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", among=("optional", "required"))
 # How long security events are kept; the database keeps them for 90 at least.
@@ -174,7 +174,7 @@ ACCOUNT_DELETION = env.choice("ACCOUNT_DELETION", "keep", among=("keep", "erase"
 # How many proxies stand in front: 0 takes the peer's address, n the n-th from the right of X-Forwarded-For. Who has
 # fewer there has come in past a proxy: again the peer's address counts.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, at_least=0)
-CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
 # Whether the cookie of a refresh token is for https alone. A laptop has none.
 REFRESH_COOKIE_SECURE = False
 # People work in the admin, and go home.

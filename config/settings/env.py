@@ -17,6 +17,8 @@ Flag: TypeAlias = bool
 Items: TypeAlias = list[str]
 
 _FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+")
+_URL = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 _RATE = re.compile(r"off|[1-9]\d{0,8}/(second|minute|hour|day)", re.ASCII)
 
 
@@ -82,6 +84,24 @@ class Env(environ.Env):  # type: ignore[misc]  # the package ships no types
         if word not in among:
             raise ImproperlyConfigured(f"{name} has to be one of {', '.join(among)}, not {word!r}.")
         return word
+
+    def origins(self, name: Text) -> Items:
+        """Origins as browsers send them, between commas: https://app.example.com."""
+        return [self._origin(name, item) for item in self.list(name, default=[])]
+
+    def url(self, name: Text) -> Text:
+        """An http or https URL without a slash at its end, or "" when unset."""
+        url = self.str(name, "").strip().rstrip("/")
+        if url and not _URL.fullmatch(url):
+            raise ImproperlyConfigured(f"{name} has to be like https://app.example.com, not {url!r}.")
+        return url
+
+    @staticmethod
+    def _origin(name: Text, item: Text) -> Text:
+        origin = item.rstrip("/").lower()
+        if not _ORIGIN.fullmatch(origin):
+            raise ImproperlyConfigured(f"{name} has to be like https://app.example.com, not {item!r}.")
+        return origin
 
     def rate(self, name: Text, default: Text) -> Text:
         """ "off", or how often something may be done in what time: "10/minute"."""

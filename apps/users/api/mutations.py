@@ -163,11 +163,18 @@ def cookie_of(info: Info) -> RefreshCookie:
     return info.context.cookie
 
 
+def drop_cookie(info: Info) -> None:
+    """What it holds is good for nothing any more: only we can take it from the browser."""
+    if info.context.cookie is not None and info.context.cookie.token is not None:
+        info.context.cookie.drop()
+
+
 def refresh_token_of(input: RefreshTokenInput | LogoutInput, info: Info) -> str:
     """The token that was sent, or that of the cookie. Raises DomainError REQUIRED without both."""
     token = input.refresh_token if input.refresh_token is not None else cookie_of(info).token
     if token is None:
-        raise DomainError(ErrorCode.REQUIRED, "There is neither a token nor a cookie of this site.", "refresh_token")
+        message = "There is neither a token nor, from a page of ours, a cookie."
+        raise DomainError(ErrorCode.REQUIRED, message, "refresh_token")
     return token
 
 
@@ -213,21 +220,25 @@ class UserMutation:
 
     @mutation(description="Exchange a refresh token for new tokens. Each refresh token works once.", is_open=True)
     async def refresh_token(self, info: Info, input: RefreshTokenInput) -> RefreshTokenPayload:
+        token, client = refresh_token_of(input, info), info.context.client()
         try:
-            tokens = await write(
-                info, services.session_renew, refresh_token=refresh_token_of(input, info), client=info.context.client()
-            )
-        except services.TokenReused as reuse:
-            info.context.session_ended(reuse.session_id)
+            tokens = await write(info, services.session_renew, refresh_token=token, client=client)
+        except services.TokenJustSpent:
+            raise  # the cookie holds the next one by now
+        except DomainError as refusal:
+            if isinstance(refusal, services.TokenReused):
+                info.context.session_ended(refusal.session_id)
+            if input.refresh_token is None:
+                drop_cookie(info)
             raise
         return RefreshTokenPayload.of_tokens(tokens, info, in_cookie=input.refresh_token is None)
 
     @mutation(description="Sign out: ends the session that the refresh token belongs to.", is_open=True)
     async def logout(self, info: Info, input: LogoutInput) -> LogoutPayload:
         token = refresh_token_of(input, info)
-        info.context.session_ended(await write(info, services.session_end, refresh_token=token))
         if input.refresh_token is None:
-            cookie_of(info).drop()
+            drop_cookie(info)
+        info.context.session_ended(await write(info, services.session_end, refresh_token=token))
         return LogoutPayload.of(success=True)
 
     @mutation(description="End one of the viewer's sessions, and its access tokens with it.")
@@ -270,6 +281,7 @@ class UserMutation:
         context = info.context
         user_id = await write(info, services.password_reset, **given(input), client=context.client())
         context.sessions_ended(user_id)
+        drop_cookie(info)
         return ResetPasswordPayload.of(success=True)
 
     @mutation(description="Have a mail sent to a new address of the viewer, with a token that makes it the account's.")
@@ -290,6 +302,7 @@ class UserMutation:
             info, services.account_delete, actor=context.viewer, **given(input), client=context.client()
         )
         context.sessions_ended(user_id)
+        drop_cookie(info)
         return DeleteAccountPayload.of(success=True)
 
     @mutation(description="Change the viewer's names or bio.")

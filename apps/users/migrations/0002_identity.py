@@ -74,6 +74,7 @@ class Migration(migrations.Migration):
                             ("session_revoked", "Session Revoked"),
                             ("role_changed", "Role Changed"),
                             ("account_locked", "Account Locked"),
+                            ("account_unlocked", "Account Unlocked"),
                             ("account_deleted", "Account Deleted"),
                         ],
                         max_length=20,

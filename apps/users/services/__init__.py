@@ -10,6 +10,7 @@ from apps.users.services.addresses import (
 from apps.users.services.passwords import password_change, password_reset, password_reset_request
 from apps.users.services.purging import expired_purge
 from apps.users.services.sessions import (
+    TokenJustSpent,
     TokenReused,
     Tokens,
     session_end,
@@ -20,6 +21,7 @@ from apps.users.services.sessions import (
 )
 
 __all__ = [
+    "TokenJustSpent",
     "TokenReused",
     "Tokens",
     "account_delete",

@@ -35,7 +35,7 @@ def email_verify(*, token: str, client: Client) -> User:
     redeemed = email_tokens.redeem(token, EmailTokenPurpose.VERIFY_EMAIL)
     user = redeemed.user
     if user.email != redeemed.email:
-        raise DomainError(ErrorCode.INVALID_TOKEN, "This link was for an address that the account had before.", "token")
+        raise DomainError(ErrorCode.INVALID_TOKEN, "This token was for an address of before.", "token")
     if user.email_verified_at is None:
         user.email_verified_at = timezone.now()
         user.save(update_fields=["email_verified_at"])
@@ -77,6 +77,6 @@ def email_change(*, token: str, client: Client) -> User:
             raise
         raise taken from None
     email_tokens.withdraw(user, *EmailTokenPurpose)
-    audit.record(SecurityEventKind.EMAIL_CHANGED, client, user=user, detail=f"from {old}")
+    audit.record(SecurityEventKind.EMAIL_CHANGED, client, user=user)
     outbox.send(tasks.mail_notice, "email_changed", old, client.ip)
     return user

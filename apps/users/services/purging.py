@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from time import time
 from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from apps.core import throttling
 from apps.users.models import EmailToken, RefreshToken, SecurityEvent, Session
 
 # Rows a statement: few enough that nobody waits for their locks.
@@ -15,7 +17,9 @@ BATCH = 5_000
 
 
 def expired_purge() -> dict[str, int]:
-    """Delete what can never be used again, and security events older than SECURITY_EVENT_DAYS; gives the numbers.
+    """Delete what can never be used again, counts of attempts, and security events older than SECURITY_EVENT_DAYS.
+
+    Gives the numbers.
 
     In batches, each a transaction of its own: it may be interrupted, and run beside itself.
     """
@@ -27,7 +31,8 @@ def expired_purge() -> dict[str, int]:
         "e-mail tokens": EmailToken.objects.filter(expires_at__lt=now),
         "security events": SecurityEvent.objects.filter(at__lt=now - timedelta(days=settings.SECURITY_EVENT_DAYS)),
     }
-    return {name: sum(_batches(rows)) for name, rows in expired.items()}
+    counts = {name: sum(_batches(rows)) for name, rows in expired.items()}
+    return {**counts, "counts of attempts": throttling.purge(time())}
 
 
 def _batches(rows: QuerySet[Any]) -> Iterator[int]:

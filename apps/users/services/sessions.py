@@ -45,6 +45,14 @@ class TokenReused(DomainError):
         self.session_id = session_id
 
 
+class TokenJustSpent(DomainError):
+    """A refresh token came back within `REUSE_GRACE`: another tab was faster, and has the next one."""
+
+    def __init__(self) -> None:
+        message = "This token has just been used. Take what came of that, or sign in again."
+        super().__init__(ErrorCode.INVALID_TOKEN, message, "refresh_token")
+
+
 def session_start(*, email: str, password: str, client: Client) -> Tokens:
     """Sign in: a new session and its first tokens. No connection is held while the password is hashed.
 
@@ -67,7 +75,7 @@ def _start(user: User, client: Client) -> Tokens:
     if not user.is_active:
         raise account_disabled()
     if user.email_verified_at is None and settings.EMAIL_VERIFICATION == "required":
-        raise DomainError(ErrorCode.EMAIL_NOT_VERIFIED, "Confirm your address first: follow the link in our mail.")
+        raise DomainError(ErrorCode.EMAIL_NOT_VERIFIED, "Confirm your address first, as our mail says.")
     # Hashing takes a while: a password that was changed meanwhile must not start a session any more.
     unchanged = User.objects.filter(pk=user.pk, password=user.password, is_active=True)
     if not unchanged.update(last_login=timezone.now()):
@@ -79,7 +87,8 @@ def _start(user: User, client: Client) -> Tokens:
 def session_renew(*, refresh_token: str, client: Client) -> Tokens:
     """Exchange a refresh token for the next pair; each token works once.
 
-    Raises DomainError INVALID_TOKEN (TokenReused when that ended a session) or ACCOUNT_DISABLED.
+    Raises DomainError INVALID_TOKEN (TokenReused when that ended a session, TokenJustSpent when another use won) or
+    ACCOUNT_DISABLED.
     """
     outcome = _renew(tokens.digest(refresh_token), client)
     if isinstance(outcome, DomainError):
@@ -108,7 +117,7 @@ def _renew(digest: bytes, client: Client) -> Tokens | DomainError:
     session, user = token.session, token.session.user
     if token.spent_at is not None:
         if now - token.spent_at <= REUSE_GRACE:
-            return refusal
+            return TokenJustSpent()
         if Session.objects.filter(pk=session.pk).end():
             audit.record(SecurityEventKind.REFRESH_REUSED, client, user=user)
             outbox.send(tasks.mail_notice, "refresh_reused", user.email, client.ip)

@@ -123,11 +123,13 @@ def test_locking_an_account_is_recorded_and_another_name_is_not(admin_client: Cl
     edit(admin_client, user, first_name="Other", groups=groups)
     assert kinds(user_id=user.pk) == []
     edit(admin_client, user, first_name="Other", groups=groups, is_active=None)
-    assert kinds(user_id=user.pk) == ["account_locked"]
+    user.refresh_from_db()
+    edit(admin_client, user, groups=groups, is_active="on")
+    assert kinds(user_id=user.pk) == ["account_locked", "account_unlocked"]
 
 
-def test_an_address_that_the_admin_changes_is_recorded_and_no_longer_confirmed(admin_client: Client) -> None:
-    user = make_user(email_verified_at=timezone.now())
+def test_an_address_that_the_admin_changes_is_recorded_and_vouched_for(admin_client: Client) -> None:
+    user = make_user()
     EmailToken.objects.create(
         user=user,
         purpose=EmailTokenPurpose.RESET_PASSWORD,
@@ -137,8 +139,10 @@ def test_an_address_that_the_admin_changes_is_recorded_and_no_longer_confirmed(a
     )
     edit(admin_client, user, email="new@example.com", groups=[group.pk for group in user.groups.all()])
     user.refresh_from_db()
-    assert (user.email, user.email_verified_at) == ("new@example.com", None)
-    assert kinds(user_id=user.pk) == ["email_changed"]
+    assert user.email == "new@example.com"
+    assert user.email_verified_at is not None
+    event = SecurityEvent.objects.get(user_id=user.pk)
+    assert (event.kind, event.detail) == ("email_changed", "admin"), "events outlive accounts"
     assert EmailToken.objects.get().used_at is not None
 
 
@@ -150,6 +154,7 @@ def test_a_password_that_the_admin_sets_is_recorded(admin_client: Client) -> Non
     new = {"password1": f"better {PASSWORD}", "password2": f"better {PASSWORD}", "usable_password": "true"}
     assert admin_client.post(url, new).status_code == 302
     assert kinds(user_id=user.pk) == ["password_changed"]
+    assert written() == [("mail_notice", ["password_changed", user.email, "127.0.0.1"])]
 
 
 def test_sessions_that_the_admin_ends_are_recorded_once_for_each_account(admin_client: Client) -> None:
@@ -187,3 +192,43 @@ def test_guessing_in_the_admin_is_limited(settings: Any) -> None:
     response = Client().post(SIGN_IN, {"username": user.email, "password": PASSWORD})
     assert response.status_code == 200
     assert "Too many attempts" in response.content.decode()
+
+
+def test_what_a_group_may_is_recorded_when_it_changes(admin_client: Client, admin_user: User) -> None:
+    group = Group.objects.get(name="moderator")
+    page = reverse("admin:auth_group_change", args=[group.pk])
+    assert admin_client.post(page, {"name": "moderator", "permissions": []}).status_code == 302
+    assert admin_client.post(reverse("admin:auth_group_delete", args=[group.pk]), {"post": "yes"}).status_code == 302
+    events = SecurityEvent.objects.filter(kind="role_changed").order_by("pk")
+    assert [(event.actor_id, event.detail) for event in events] == [
+        (admin_user.pk, "group moderator: permissions"),
+        (admin_user.pk, "group moderator: deleted"),
+    ]
+
+
+OWN = "/admin/password_change/"
+NEW = {"new_password1": f"better {PASSWORD}", "new_password2": f"better {PASSWORD}"}
+
+
+def test_ones_own_password_in_the_admin_is_recorded_and_told(client: Client) -> None:
+    user = make_user(is_staff=True)
+    client.force_login(user)
+    assert b"Change my password" in client.get(OWN).content
+    assert client.post(OWN, {"old_password": PASSWORD, **NEW}).status_code == 302
+    assert kinds(user_id=user.pk) == ["password_changed"]
+    assert written() == [("mail_notice", ["password_changed", user.email, "127.0.0.1"])]
+    assert sign_in(user.email, NEW["new_password1"]) == 302
+
+
+def test_guessing_it_there_is_limited(client: Client, settings: Any) -> None:
+    settings.RATE_LIMIT_LOGIN = "3/hour"
+    user = make_user(is_staff=True)
+    client.force_login(user)
+    for _ in range(3):
+        assert "Too many" not in client.post(OWN, {"old_password": "wrong", **NEW}).content.decode()
+    assert "Too many attempts" in client.post(OWN, {"old_password": PASSWORD, **NEW}).content.decode()
+
+
+def test_nobody_but_the_staff_sees_that_page(client: Client) -> None:
+    client.force_login(make_user())
+    assert client.get(OWN).status_code == 302

@@ -4,6 +4,7 @@ from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.users.models import Session
 from tests.api import Answer, Api
@@ -93,7 +94,17 @@ async def test_of_two_tabs_the_slower_one_leaves_the_cookie_alone(api: Api, make
 
 @pytest.mark.parametrize(
     "origin",
-    [FOREIGN, None, "null", "", "http://testserver.evil.example.com", "evil://", "http://testserver:81", "\xe9"],
+    [
+        FOREIGN,
+        None,
+        "null",
+        "",
+        "http://testserver.evil.example.com",
+        "evil://",
+        "http://testserver:81",
+        "https://testserver",
+        "\xe9",
+    ],
 )
 async def test_another_sites_page_cannot_use_it(api: Api, make: Make, origin: str | None) -> None:
     cookie = await sign_in(api, make)
@@ -129,6 +140,25 @@ async def test_signing_out_drops_it(api: Api, make: Make) -> None:
     assert answer.data["logout"] == {"success": True, "errors": []}
     assert (morsel(answer).value, morsel(answer)["expires"]) == ("", "Thu, 01 Jan 1970 00:00:00 GMT")
     assert (await Session.objects.aget()).revoked_at is not None
+
+
+async def test_a_cookie_that_is_good_for_nothing_is_dropped(api: Api, make: Make) -> None:
+    """Its page could not: scripts do not reach it."""
+    cookie = await sign_in(api, make)
+    await Session.objects.aupdate(revoked_at=timezone.now())
+    for query, name in ((RENEW, "refreshToken"), (LOGOUT, "logout")):
+        answer = await send(api, query, cookie=cookie if name == "refreshToken" else "unknown")
+        assert answer.data[name]["errors"] == [{"code": "INVALID_TOKEN", "field": ["refreshToken"]}]
+        assert morsel(answer).value == ""
+
+
+async def test_it_goes_with_the_account(api: Api, make: Make) -> None:
+    user = await make.user()
+    client = await api.as_(user)
+    query = "mutation($i: DeleteAccountInput!) { deleteAccount(input: $i) { success } }"
+    answer = await send(client, query, cookie="whatever", password=PASSWORD)
+    assert answer.data["deleteAccount"]["success"]
+    assert morsel(answer).value == ""
 
 
 async def test_a_new_password_replaces_it_where_there_is_one(api: Api, make: Make) -> None:

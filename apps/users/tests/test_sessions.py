@@ -130,7 +130,7 @@ async def test_a_spent_token_is_refused_at_once_but_two_tabs_are_no_theft(api: A
     first = await login(api, await make.user())
     second = await renew(api, first["refreshToken"])
     again = await renew(api, first["refreshToken"])
-    assert again["errors"] == [{"code": "INVALID_TOKEN", "field": ["refreshToken"], "message": _again}]
+    assert again["errors"] == [{"code": "INVALID_TOKEN", "field": ["refreshToken"], "message": _just_used}]
     assert (again["accessToken"], again["refreshToken"], again["user"]) == (None, None, None)
     assert (await Session.objects.aget()).revoked_at is None
     assert code(await renew(api, second["refreshToken"])) is None
@@ -265,7 +265,7 @@ async def test_a_session_that_is_over_makes_no_tokens(api: Api, make: Make) -> N
     assert await RefreshToken.objects.acount() == 1
 
 
-_again = "This token is no longer valid. Sign in again."
+_just_used = "This token has just been used. Take what came of that, or sign in again."
 
 
 class CountingHasher(MD5PasswordHasher):

@@ -125,7 +125,8 @@ Broadside is up.
 
   Explorer   {site}/graphql/
   Admin      {site}/admin/
-{self.demo_accounts}
+{self.demo_accounts}  Mails      are printed here, by the worker
+
   Ctrl-C stops everything.
 
 """
