@@ -5,7 +5,7 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from apps.core import health
-from apps.users.sign_in import OwnPassword
+from apps.users.admin_forms import OwnPassword
 
 admin.site.site_header = admin.site.site_title = "Broadside"
 admin.site.index_title = "Administration"

@@ -1,7 +1,7 @@
 """Writes of comments. Whoever writes to a thread holds its post's row lock: writes to one thread queue up."""
 
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment
@@ -70,17 +70,26 @@ def comment_delete(*, actor: User | None, comment_id: int) -> None:
 def comments_end_with(user: User, erase: bool) -> None:
     """What becomes of a user's comments when the account ends: nothing, or all are deleted as `comment_delete` does.
 
-    Locks their posts. A few statements, however many comments there are.
+    So are those of others on the user's posts, which are about to go. Locks all these posts, in the order of their
+    keys. A few statements, however many comments there are, and none of them is read.
     """
-    own = Comment.objects.filter(author=user, deleted_at=None)
-    if not erase or not own.exists():
+    if not erase:
         return
-    threads = list(_locking(Post.objects.filter(pk__in=own.values("post_id"))).order_by("pk"))
+    own = Comment.objects.filter(author=user, deleted_at=None)
+    threads = Post.objects.filter(Q(author=user) | Q(pk__in=own.values("post_id")))
+    keys = [post.pk for post in threads.only("pk").select_for_update().order_by("pk")]
     own.update(body="", deleted_at=timezone.now())
-    unanswered = Comment.objects.filter(post__in=threads, deleted_at__isnull=False, replies=None)
-    # Without its last reply an empty place goes, too, which may leave another one above it.
-    while unanswered.exists():
-        Comment.objects.filter(pk__in=unanswered.values("pk")).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM comments_comment WHERE post_id IN (SELECT id FROM posts_post WHERE author_id = %s)", [user.pk]
+        )
+        # Without its last reply an empty place goes, too, which may leave another one above it, eight levels up.
+        for _ in range(DEPTH_MAX + 1):
+            cursor.execute(
+                "DELETE FROM comments_comment AS place WHERE post_id = ANY(%s) AND deleted_at IS NOT NULL "
+                "AND NOT EXISTS (SELECT FROM comments_comment WHERE parent_id = place.id)",
+                [keys],
+            )
 
 
 def _remove(comment: Comment) -> None:

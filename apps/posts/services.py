@@ -145,9 +145,14 @@ def posts_publish_due() -> int:
 
 
 def posts_end_with(user: User, erase: bool) -> None:
-    """What becomes of a user's posts when the account ends: what is not published goes, or all with their comments."""
+    """What becomes of a user's posts when the account ends: what is not published goes, or all with their comments.
+
+    Locks them.
+    """
     posts = Post.objects.filter(author=user)
-    (posts if erase else posts.exclude(status=PostStatus.PUBLISHED)).delete()
+    doomed = posts if erase else posts.exclude(status=PostStatus.PUBLISHED)
+    keys = [post.pk for post in doomed.only("pk").select_for_update().order_by("pk")]
+    Post.objects.filter(pk__in=keys).delete()
 
 
 def make_slug(title: str) -> str:

@@ -8,6 +8,7 @@ from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.admin import UserAdmin as StockUserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import Form
 from django.http import HttpRequest
@@ -17,6 +18,7 @@ from apps.core.admin import ModelAdmin, form_error
 from apps.core.client import client_of_request
 from apps.core.text import clean_text
 from apps.users import audit, email_tokens, roles
+from apps.users.admin_forms import SignInForm, password_changed
 from apps.users.emails import normalize_email
 from apps.users.models import (
     BIO_MAX,
@@ -28,7 +30,6 @@ from apps.users.models import (
     Session,
     User,
 )
-from apps.users.sign_in import SignInForm, password_changed
 
 admin.site.login_form = SignInForm
 # What of an account is worth a record when it changes here.
@@ -126,9 +127,9 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
         account had before is no way in any more."""
         if "email" in form.changed_data:
             obj.email_verified_at = timezone.now()
-            if change:
-                email_tokens.withdraw(obj, *EmailTokenPurpose)
         super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            email_tokens.withdraw(obj, *EmailTokenPurpose)
         if not change:
             roles.join(roles.AUTHOR, [obj.pk])
 
@@ -139,8 +140,9 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
                 kind = RECORDED[name]
                 if name == "is_active" and form.cleaned_data[name]:
                     kind = SecurityEventKind.ACCOUNT_UNLOCKED
-                self.record(request, kind, form.instance, _described(name, form))
+                record(request, kind, form.instance, _described(name, form))
 
+    @transaction.atomic
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
         response = super().user_change_password(request, id, form_url)
         user = self.get_object(request, id)
@@ -148,18 +150,21 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
             password_changed(user, cast("User", request.user), client_of_request(request))
         return response
 
-    @staticmethod
-    def record(request: HttpRequest, kind: SecurityEventKind, user: User, detail: str) -> None:
-        audit.record(kind, client_of_request(request), user=user, actor=cast("User", request.user), detail=detail)
-
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor can they take over a superuser's account by changing its address or password."""
-        if obj is not None and obj.is_superuser and not request.user.is_superuser:
-            return False
+        """Nor can they take over the account of who may more, by changing its address or password."""
+        if obj is not None and not request.user.is_superuser:
+            own = cast("User", request.user).get_all_permissions()
+            if obj.is_superuser or not obj.get_all_permissions() <= own:
+                return False
         return super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def record(request: HttpRequest, kind: SecurityEventKind, user: User | None, detail: str) -> None:
+    actor = cast("User", request.user)
+    audit.record(kind, client_of_request(request), user=user, actor=actor, detail=detail[:DETAIL_MAX])
 
 
 def _described(name: str, form: Any) -> str:
@@ -189,12 +194,13 @@ class SessionAdmin(ModelAdmin[Session]):
         return "active" if session.expires_at > timezone.now() else "expired"
 
     @admin.action(description="Revoke the selected sessions", permissions=["revoke"])
+    @transaction.atomic
     def revoke(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         living = queryset.filter(revoked_at=None)
         users = list(User.objects.filter(pk__in=living.values("user_id")))
         revoked = Session.objects.filter(pk__in=living.values("pk")).end()
         for user in users:
-            UserAdmin.record(request, SecurityEventKind.SESSION_REVOKED, user, "admin")
+            record(request, SecurityEventKind.SESSION_REVOKED, user, "admin")
         self.message_user(request, f"{revoked} sessions revoked.")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -235,27 +241,31 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class RecordedGroupAdmin(GroupAdmin):
-    """Django's; what a group may do changes what all in it may."""
+    """Django's, for superusers alone: what a group may do changes what all in it may."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if form.changed_data:
-            self.record(request, f"group {form.instance.name}: {', '.join(form.changed_data)}")
+            record(
+                request,
+                SecurityEventKind.ROLE_CHANGED,
+                None,
+                f"group {form.instance.name}: {', '.join(form.changed_data)}",
+            )
 
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
         super().delete_model(request, obj)
-        self.record(request, f"group {obj.name}: deleted")
+        record(request, SecurityEventKind.ROLE_CHANGED, None, f"group {obj.name}: deleted")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
         for group in queryset:
             self.delete_model(request, group)
-
-    @staticmethod
-    def record(request: HttpRequest, detail: str) -> None:
-        audit.record(
-            SecurityEventKind.ROLE_CHANGED,
-            client_of_request(request),
-            user=None,
-            actor=cast("User", request.user),
-            detail=detail[:DETAIL_MAX],
-        )

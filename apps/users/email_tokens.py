@@ -31,7 +31,7 @@ def found(secret: str, purpose: EmailTokenPurpose) -> EmailToken:
     usable = EmailToken.objects.filter(used_at=None, expires_at__gt=timezone.now(), user__is_active=True)
     token = usable.filter(digest=tokens.digest(secret), purpose=purpose).select_related("user").first()
     if token is None:
-        raise _no_longer_valid()
+        raise no_longer_valid()
     return token
 
 
@@ -44,7 +44,7 @@ def redeem(secret: str, purpose: EmailTokenPurpose) -> EmailToken:
     token = found(secret, purpose)
     user = User.objects.select_for_update(no_key=True).filter(pk=token.user_id, is_active=True).first()
     if user is None or not EmailToken.objects.filter(pk=token.pk, used_at=None).update(used_at=timezone.now()):
-        raise _no_longer_valid()
+        raise no_longer_valid()
     token.user = user
     return token
 
@@ -54,5 +54,5 @@ def withdraw(user: User, *purposes: EmailTokenPurpose) -> None:
     EmailToken.objects.filter(user=user, purpose__in=purposes, used_at=None).update(used_at=timezone.now())
 
 
-def _no_longer_valid() -> DomainError:
+def no_longer_valid() -> DomainError:
     return DomainError(ErrorCode.INVALID_TOKEN, "This token is no longer valid. Ask for another one.", "token")

@@ -67,16 +67,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         self._password = raw_password
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Whether it is the user's. An outdated hash of it is renewed, by a statement.
+        """Whether it is the user's. An outdated hash of it is renewed, by a statement; or two, beside another renewal.
 
         Django's own renewal would bring an old password back when it was changed during the check.
         """
         found = self.password
         is_right, is_outdated = hashing.verified(raw_password, found)
-        if is_right and is_outdated:
-            self.password = hashing.hashed(raw_password)
-            User.objects.filter(pk=self.pk, password=found).update(password=self.password)
-        return is_right
+        if not (is_right and is_outdated):
+            return is_right
+        self.password = hashing.hashed(raw_password)
+        if User.objects.filter(pk=self.pk, password=found).update(password=self.password):
+            return True
+        # Somebody else was faster, with the same password or with another.
+        self.refresh_from_db(fields=["password"])
+        return hashing.verified(raw_password, self.password)[0]
 
     @cached_property
     def permission_names(self) -> frozenset[str]:
@@ -138,6 +142,23 @@ class RefreshToken(models.Model):
         return f"Refresh token {self.pk} of session {self.session_id}"
 
 
+class RivalRegistration(models.Model):
+    """A registration of an address that had an account already, where nobody may be told that it had.
+
+    Whoever signs in with its password is told to confirm the address first, as if it had been free. The last counts.
+    """
+
+    email = models.EmailField(max_length=EMAIL_MAX, unique=True)
+    password = models.CharField(max_length=128)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"Registration {self.pk} of an address that was taken"
+
+
 class EmailTokenPurpose(models.TextChoices):
     """What a mailed token is good for; for nothing else."""
 
@@ -192,12 +213,15 @@ class SecurityEvent(models.Model):
     actor_id = models.BigIntegerField(null=True, help_text="Who did it, as far as they had proved who they are.")
     ip = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX, blank=True)
-    request_id = models.CharField(max_length=64, blank=True, help_text="As in the server's log.")
+    request_id = models.CharField(max_length=100, blank=True, help_text="As in the server's log.")
     detail = models.CharField(max_length=DETAIL_MAX, blank=True)
 
     class Meta:
         default_permissions = ("view",)
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["user_id", "kind", "-id"], name="event_of_user")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["user_id", "-id"], name="event_of_user"),
+            models.Index(fields=["user_id", "ip"], condition=Q(kind="login"), name="event_login_from"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} of user {self.user_id} at {self.at:%Y-%m-%d %H:%M:%S}"

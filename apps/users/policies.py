@@ -1,5 +1,7 @@
 """Who may do what to accounts."""
 
+from django.conf import settings
+
 from apps.core.errors import DomainError, ErrorCode
 from apps.users.models import User
 
@@ -9,6 +11,11 @@ def signed_in(actor: User | None) -> User:
     if actor is None:
         raise DomainError(ErrorCode.UNAUTHENTICATED, "Sign in to do this.")
     return actor
+
+
+def can_read(viewer: User | None) -> bool:
+    """Any row: everybody, unless the site is closed to whoever has not signed in."""
+    return viewer is not None or bool(settings.PUBLIC_READS)
 
 
 def can_see_private_fields(viewer: User | None, user: User) -> bool:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Func, OuterRef, QuerySet, TextField, Value
+from django.db.models import Func, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Lower, Now
 
 from apps.users.models import Session, User
@@ -15,9 +16,14 @@ from apps.users.policies import can_see_all_users
 def visible_to(viewer: User | None) -> QuerySet[User]:
     """Everybody's profile is public, a locked account's too: it stands beside what they wrote.
 
-    Password hashes stay in the database.
+    Where addresses have to be confirmed, an account that nobody has used yet is its own and theirs who see all: a new
+    name would tell whoever registers somebody else's address that it was free. Password hashes stay in the database.
     """
-    return User.objects.defer("password", "search_name")
+    users = _profiles()
+    if settings.EMAIL_VERIFICATION == "optional" or can_see_all_users(viewer):
+        return users
+    known = Q(email_verified_at__isnull=False) | Q(last_login__isnull=False)
+    return users.filter(known if viewer is None else known | Q(pk=viewer.pk))
 
 
 def listed_to(viewer: User | None) -> QuerySet[User]:
@@ -40,12 +46,16 @@ def sessions_visible_to(viewer: User | None) -> QuerySet[Session]:
 
 def owners_of_sessions(session_ids: Any) -> QuerySet[User]:
     """The users of these sessions with their permissions, without those that ended and accounts that are locked."""
-    return with_permissions(visible_to(None)).filter(
+    return with_permissions(_profiles()).filter(
         is_active=True,
         sessions__id__any_of=session_ids,
         sessions__revoked_at=None,
         sessions__expires_at__gt=Now(),
     )
+
+
+def _profiles() -> QuerySet[User]:
+    return User.objects.defer("password", "search_name")
 
 
 def with_permissions(users: QuerySet[User]) -> QuerySet[User]:

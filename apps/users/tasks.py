@@ -25,12 +25,17 @@ def mail_password_reset(email: str) -> None:
 
 
 @dramatiq.actor(max_retries=MAX_RETRIES)
-def mail_email_change(user_id: int, email: str) -> None:
-    """A link that makes `email` the user's address; a notice instead to whoever has an account with that already."""
+def mail_email_change(user_id: int, email: str, password_then: str) -> None:
+    """A link that makes `email` the user's address; a notice instead to whoever has an account with that already.
+
+    None when the password, of which `password_then` is Django's fingerprint, has changed since it was asked for.
+    """
     user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None or user.get_session_auth_hash() != password_then:
+        return
     if User.objects.filter(email=email).exists():
         mails.send("address_in_use", email)
-    elif user is not None:
+    else:
         mails.send("change_email", email, token=email_tokens.issue(user, EmailTokenPurpose.CHANGE_EMAIL, email))
 
 

@@ -1,6 +1,7 @@
 """What counts against whom, where somebody could guess, or have us send mails."""
 
 import hashlib
+from ipaddress import ip_network
 
 from django.conf import settings
 
@@ -11,7 +12,7 @@ from apps.users.models import SecurityEvent, SecurityEventKind, User
 # Behind one address there may be a school; behind many, one attacker.
 ADDRESS_FACTOR = 10
 ACCOUNT_FACTOR = 5
-# What one address gets mailed at most, whoever asks for it.
+# What one address gets mailed at most for one purpose, whoever asks for it.
 MAILS = Rate(5, 3_600)
 
 
@@ -30,29 +31,34 @@ def sign_in(client: Client, email: str) -> Hits:
         f"login:address-account:{address}:{account}": rate,
     }
     owner = User.objects.filter(email=email).values("pk")
-    signed_in_there = SecurityEvent.objects.filter(user_id__in=owner, kind=SecurityEventKind.LOGIN, ip=client.ip)
-    if not signed_in_there.exists():
+    logins = SecurityEvent.objects.filter(user_id__in=owner, kind=SecurityEventKind.LOGIN)
+    if not logins.filter(ip__range=_neighbours(client.ip)).exists():
         hits[f"login:account:{account}"] = _times(rate, ACCOUNT_FACTOR)
     return hits
 
 
-def register(client: Client) -> Hits:
-    return {f"register:address:{network(client.ip)}": _rate()}
+def register(client: Client, email: str) -> Hits:
+    """A registration counts against the client's address; and as a mail, which it is to whoever has the account."""
+    return {f"register:address:{network(client.ip)}": _rate(), **_mails("register", email)}
 
 
-def mail(client: Client, email: str) -> Hits:
-    """A mail counts against whoever asks for it, and against its address."""
-    rate = _rate()
-    return {f"mail:address:{network(client.ip)}": rate, f"mail:account:{_account(email)}": rate and MAILS}
+def mail(client: Client, email: str, purpose: str) -> Hits:
+    """A mail counts against whoever asks for it, and against its address: of each purpose five an hour."""
+    return {f"mail:address:{network(client.ip)}": _rate(), **_mails(purpose, email)}
 
 
-def redeem(client: Client) -> Hits:
-    return {f"redeem:address:{network(client.ip)}": _rate()}
+def password_reset(client: Client) -> Hits:
+    """Setting a password by a token counts against the client's address: hashing is work."""
+    return {f"reset:address:{network(client.ip)}": _rate()}
 
 
 def proof(user: User) -> Hits:
     """A password that is asked for again counts against the account: whoever has stolen a session may not guess it."""
     return {f"proof:user:{user.pk}": _rate()}
+
+
+def _mails(purpose: str, email: str) -> Hits:
+    return {f"mail:{purpose}:{_account(email)}": _rate() and MAILS}
 
 
 def _rate() -> Rate | None:
@@ -66,3 +72,11 @@ def _times(rate: Rate, factor: int) -> Rate:
 def _account(email: str) -> str:
     """No address is kept where a limit is."""
     return hashlib.sha256(email.encode()).hexdigest()[:32]
+
+
+def _neighbours(ip: str | None) -> tuple[str | None, str | None]:
+    """The first and the last address of the client's network, which for IPv6 is a /64: hosts change theirs in it."""
+    if ip is None:
+        return None, None
+    found = ip_network(f"{ip}/{32 if '.' in ip else 64}", strict=False)
+    return str(found[0]), str(found[-1])

@@ -87,7 +87,7 @@ def _verify(token: str) -> Claims:
         return Claims(int(claims["sub"]), int(claims["sid"]), int(claims["exp"]) + LEEWAY_SECONDS)
     except jwt.ExpiredSignatureError:
         raise InvalidToken("The access token has expired.") from None
-    except (jwt.InvalidTokenError, LookupError, TypeError, ValueError):
+    except (jwt.InvalidTokenError, LookupError, OverflowError, TypeError, ValueError):
         raise InvalidToken("The access token is not valid.") from None
 
 

@@ -1,7 +1,22 @@
 """What Django asks of a password, and tells when one has changed."""
 
+from django.core.exceptions import ValidationError
+
 from apps.users import email_tokens
+from apps.users.hashing import PASSWORD_MAX
 from apps.users.models import EmailTokenPurpose, Session, User
+
+
+class NotTooLong:
+    """Refuses what nobody could sign in with. The API says so itself, with a code of its own."""
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        """Raises ValidationError beyond PASSWORD_MAX characters."""
+        if len(password) > PASSWORD_MAX:
+            raise ValidationError(self.get_help_text(), code="password_too_long")
+
+    def get_help_text(self) -> str:
+        return f"Your password must have at most {PASSWORD_MAX:,} characters."
 
 
 class SessionsEndWithThePassword:

@@ -150,6 +150,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "apps.users.validators.NotTooLong"},
     {"NAME": "apps.users.validators.SessionsEndWithThePassword"},
 ]
 
@@ -166,8 +167,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost
 FRONTEND_URL = env.url("FRONTEND_URL")
 # Whether an account can be used before its address is confirmed.
 EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", among=("optional", "required"))
-# How long security events are kept; the database keeps them for 90 at least.
-SECURITY_EVENT_DAYS = env.number("SECURITY_EVENT_DAYS", 365, at_least=90)
+# How long security events are kept; the database keeps them for 90 at least, by its own clock.
+SECURITY_EVENT_DAYS = env.number("SECURITY_EVENT_DAYS", 365, at_least=91)
 # What becomes of the posts and comments of a deleted account.
 ACCOUNT_DELETION = env.choice("ACCOUNT_DELETION", "keep", among=("keep", "erase"))
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Self
 
 import strawberry
-from django.conf import settings
 
 from apps.core.errors import DomainError, ErrorCode
 from apps.users import services
@@ -26,6 +25,7 @@ from apps.users.api.inputs import (
 )
 from apps.users.api.types import SessionType, UserType
 from apps.users.models import User
+from apps.users.policies import can_read
 from apps.users.services import Tokens
 from schema.context import Info
 from schema.cookies import RefreshCookie
@@ -180,7 +180,7 @@ def refresh_token_of(input: RefreshTokenInput | LogoutInput, info: Info) -> str:
 
 def shown(user: User | None, info: Info) -> User | None:
     """`user`, but not to an anonymous client where reading needs a token: from one row it could walk to all others."""
-    return user if settings.PUBLIC_READS or info.context.viewer is not None else None
+    return user if can_read(info.context.viewer) else None
 
 
 @strawberry.type
@@ -281,7 +281,6 @@ class UserMutation:
         context = info.context
         user_id = await write(info, services.password_reset, **given(input), client=context.client())
         context.sessions_ended(user_id)
-        drop_cookie(info)
         return ResetPasswordPayload.of(success=True)
 
     @mutation(description="Have a mail sent to a new address of the viewer, with a token that makes it the account's.")

@@ -92,12 +92,17 @@ class Migration(migrations.Migration):
                 ),
                 ("ip", models.GenericIPAddressField(null=True)),
                 ("user_agent", models.CharField(blank=True, max_length=255)),
-                ("request_id", models.CharField(blank=True, help_text="As in the server's log.", max_length=64)),
+                ("request_id", models.CharField(blank=True, help_text="As in the server's log.", max_length=100)),
                 ("detail", models.CharField(blank=True, max_length=250)),
             ],
             options={
                 "default_permissions": ("view",),
-                "indexes": [models.Index(fields=["user_id", "kind", "-id"], name="event_of_user")],
+                "indexes": [
+                    models.Index(fields=["user_id", "-id"], name="event_of_user"),
+                    models.Index(
+                        condition=models.Q(("kind", "login")), fields=["user_id", "ip"], name="event_login_from"
+                    ),
+                ],
             },
         ),
         migrations.RunSQL(APPEND_ONLY, "DROP FUNCTION users_securityevent_is_append_only CASCADE"),

@@ -1,7 +1,10 @@
 """Accounts: from their registration to their end."""
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from apps.core import outbox
 from apps.core.client import Client
@@ -10,9 +13,12 @@ from apps.core.text import Form
 from apps.core.throttling import hit
 from apps.users import audit, deletion, hashing, roles, tasks, throttles
 from apps.users.emails import normalize_email
-from apps.users.models import BIO_MAX, NAME_MAX, SecurityEventKind, User
+from apps.users.models import BIO_MAX, NAME_MAX, RivalRegistration, SecurityEventKind, User
 from apps.users.policies import signed_in
 from apps.users.services.passwords import check_new_password, held, prove
+
+# As long as somebody would wait for the mail that never comes.
+RIVALS_LAST = timedelta(days=3)
 
 
 def user_register(*, email: str, password: str, first_name: str, last_name: str, client: Client) -> User | None:
@@ -30,7 +36,7 @@ def user_register(*, email: str, password: str, first_name: str, last_name: str,
     )
     form.run(lambda: check_new_password(password, user, "password"), default=None)
     form.check()
-    hit(throttles.register(client))
+    hit(throttles.register(client, user.email))
     user.password = hashing.hashed(password)
     return _store(user)
 
@@ -45,7 +51,15 @@ def _store(user: User) -> User | None:
     roles.join(roles.AUTHOR, [stored.pk] if is_new else [])
     if is_new:
         outbox.send(tasks.mail_confirmation, user.email)
+        RivalRegistration.objects.filter(email=user.email).delete()
     elif settings.EMAIL_VERIFICATION == "required":
+        rival = {"password": user.password, "expires_at": timezone.now() + RIVALS_LAST}
+        RivalRegistration.objects.bulk_create(
+            [RivalRegistration(email=user.email, **rival)],
+            update_conflicts=True,
+            unique_fields=["email"],
+            update_fields=[*rival],
+        )
         outbox.send(tasks.mail_notice, "already_registered", user.email)
     else:
         raise DomainError(ErrorCode.UNIQUE, "This address has an account already.", "email")
@@ -60,7 +74,9 @@ def profile_update(
 
     Locks the user. Raises DomainError UNAUTHENTICATED, REQUIRED or INVALID.
     """
-    user = User.objects.select_for_update(no_key=True).get(pk=signed_in(actor).pk)
+    living = User.objects.select_for_update(no_key=True).filter(pk=signed_in(actor).pk, is_active=True)
+    # An account that has ended meanwhile must not get its name back.
+    user = signed_in(living.first())
     form = Form()
     if first_name is not None:
         user.first_name = form.text("first_name", first_name, maximum=NAME_MAX, single_line=True)

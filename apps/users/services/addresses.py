@@ -22,7 +22,7 @@ def email_verification_request(*, actor: User | None, email: str | None, client:
     Raises DomainError UNAUTHENTICATED without both, REQUIRED, INVALID or RATE_LIMITED.
     """
     address = normalize_email(email) if email is not None else signed_in(actor).email
-    hit(throttles.mail(client, address))
+    hit(throttles.mail(client, address, "verify"))
     outbox.send(tasks.mail_confirmation, address)
 
 
@@ -35,7 +35,7 @@ def email_verify(*, token: str, client: Client) -> User:
     redeemed = email_tokens.redeem(token, EmailTokenPurpose.VERIFY_EMAIL)
     user = redeemed.user
     if user.email != redeemed.email:
-        raise DomainError(ErrorCode.INVALID_TOKEN, "This token was for an address of before.", "token")
+        raise email_tokens.no_longer_valid()
     if user.email_verified_at is None:
         user.email_verified_at = timezone.now()
         user.save(update_fields=["email_verified_at"])
@@ -51,8 +51,8 @@ def email_change_request(*, actor: User | None, password: str, new_email: str, c
     """
     address = normalize_email(new_email, "new_email")
     user = prove(actor, password, client, "password")
-    hit(throttles.mail(client, address))
-    outbox.send(tasks.mail_email_change, user.pk, address)
+    hit(throttles.mail(client, address, "change"))
+    outbox.send(tasks.mail_email_change, user.pk, address, user.get_session_auth_hash())
 
 
 @transaction.atomic

@@ -43,7 +43,7 @@ def password_reset_request(*, email: str, client: Client) -> None:
     Raises DomainError REQUIRED or INVALID for what is no address, and RATE_LIMITED.
     """
     address = normalize_email(email)
-    hit(throttles.mail(client, address))
+    hit(throttles.mail(client, address, "reset"))
     outbox.send(tasks.mail_password_reset, address)
 
 
@@ -52,17 +52,20 @@ def password_reset(*, token: str, new_password: str, client: Client) -> int:
 
     It proves the address, too.
 
-    Locks the user. Raises DomainError INVALID_TOKEN, INVALID, PASSWORD_TOO_WEAK or RATE_LIMITED.
+    Locks the user. Raises DomainError INVALID_TOKEN, also when the account has another address by now, INVALID,
+    PASSWORD_TOO_WEAK or RATE_LIMITED.
     """
-    hit(throttles.redeem(client))
+    hit(throttles.password_reset(client))
     holder = email_tokens.found(token, EmailTokenPurpose.RESET_PASSWORD).user
     check_new_password(new_password, holder, "new_password")
     encoded = hashing.hashed(new_password)
     with transaction.atomic():
         redeemed = email_tokens.redeem(token, EmailTokenPurpose.RESET_PASSWORD)
         user = redeemed.user
+        if user.email != redeemed.email:
+            raise email_tokens.no_longer_valid()
         _set(user, new_password, encoded)
-        if user.email_verified_at is None and user.email == redeemed.email:
+        if user.email_verified_at is None:
             user.email_verified_at = timezone.now()
             user.save(update_fields=["email_verified_at"])
         audit.record(SecurityEventKind.PASSWORD_RESET, client, user=user)

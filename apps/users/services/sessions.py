@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeGuard
 
 from django.conf import settings
 from django.db import transaction
@@ -14,7 +13,7 @@ from apps.core.errors import DomainError, ErrorCode, not_found
 from apps.core.throttling import hit, refund
 from apps.users import audit, hashing, selectors, tasks, throttles, tokens
 from apps.users.emails import address_of
-from apps.users.models import RefreshToken, SecurityEventKind, Session, User
+from apps.users.models import RefreshToken, RivalRegistration, SecurityEventKind, Session, User
 from apps.users.policies import signed_in
 from apps.users.selectors import PermissionNames, with_permissions
 
@@ -63,19 +62,24 @@ def session_start(*, email: str, password: str, client: Client) -> Tokens:
     attempt = throttles.sign_in(client, address)
     hit(attempt)
     user = with_permissions(User.objects.filter(email=address)).first()
-    if not is_password_of(user, password):
+    try:
+        is_right = _is_right(user, address, password)
+    except DomainError:
+        refund(attempt)  # nobody was able to look at it, or it was right in its way
+        raise
+    if user is None or not is_right:
         audit.record(SecurityEventKind.LOGIN_FAILED, client, user=user)
         raise _wrong_credentials()
     refund(attempt)
+    if not user.is_active:
+        raise account_disabled()
+    if user.email_verified_at is None and settings.EMAIL_VERIFICATION == "required":
+        raise _not_verified()
     return _start(user, client)
 
 
 @transaction.atomic
 def _start(user: User, client: Client) -> Tokens:
-    if not user.is_active:
-        raise account_disabled()
-    if user.email_verified_at is None and settings.EMAIL_VERIFICATION == "required":
-        raise DomainError(ErrorCode.EMAIL_NOT_VERIFIED, "Confirm your address first, as our mail says.")
     # Hashing takes a while: a password that was changed meanwhile must not start a session any more.
     unchanged = User.objects.filter(pk=user.pk, password=user.password, is_active=True)
     if not unchanged.update(last_login=timezone.now()):
@@ -189,7 +193,7 @@ def new_session(user: User, client: Client) -> Tokens:
     return _mint(session, now)
 
 
-def is_password_of(user: User | None, password: str) -> TypeGuard[User]:
+def is_password_of(user: User | None, password: str) -> bool:
     """Whether it is the user's password. For nobody it is not, and takes as long."""
     if user is None:
         hashing.verified(password)
@@ -199,6 +203,27 @@ def is_password_of(user: User | None, password: str) -> TypeGuard[User]:
 
 def account_disabled() -> DomainError:
     return DomainError(ErrorCode.ACCOUNT_DISABLED, "This account is locked.")
+
+
+def _is_right(user: User | None, address: str, password: str) -> bool:
+    """Whether it is the user's password.
+
+    Raises DomainError EMAIL_NOT_VERIFIED for that of somebody who has registered the address although it was taken: the
+    answer that they would get had it been free, after the same work. RATE_LIMITED when too many are waiting.
+    """
+    if settings.EMAIL_VERIFICATION != "required":
+        return is_password_of(user, password)
+    rival = RivalRegistration.objects.filter(email=address, expires_at__gt=timezone.now()).first()
+    if rival is not None and hashing.verified(password, rival.password)[0]:
+        raise _not_verified()
+    is_right = is_password_of(user, password)
+    if not is_right and rival is None and user is not None and user.email_verified_at is None:
+        hashing.verified(password)  # as where a rival's was looked at before
+    return is_right
+
+
+def _not_verified() -> DomainError:
+    return DomainError(ErrorCode.EMAIL_NOT_VERIFIED, "Confirm your address first, as our mail says.")
 
 
 def _wrong_credentials() -> DomainError:

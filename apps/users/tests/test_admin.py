@@ -166,6 +166,7 @@ def test_staff_without_all_rights_can_hand_out_none() -> None:
     user = make_user()
     group = Group.objects.create(name="Editors")
     data = edit_data(user, bio="Changed.", is_staff="on", is_superuser="on", groups=str(group.pk))
+    data["user_permissions"] = str(Permission.objects.get(codename="delete_post").pk)
     assert client.post(edit_url(user), data).status_code == 302
     user.refresh_from_db()
     assert user.bio == "Changed."
@@ -174,6 +175,7 @@ def test_staff_without_all_rights_can_hand_out_none() -> None:
         False,
         ["author"],
     )
+    assert not user.user_permissions.exists()
 
 
 def test_staff_cannot_take_over_a_superuser(admin_user: User) -> None:

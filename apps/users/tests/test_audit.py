@@ -12,7 +12,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.users.models import EmailToken, EmailTokenPurpose, RefreshToken, SecurityEvent, Session, User
+from apps.core.client import Client as Where
+from apps.users.audit import record
+from apps.users.models import (
+    EmailToken,
+    EmailTokenPurpose,
+    RefreshToken,
+    SecurityEvent,
+    SecurityEventKind,
+    Session,
+    User,
+)
 from apps.users.services.sessions import REUSE_GRACE
 from tests.api import Api
 from tests.mails import mailed
@@ -90,6 +100,23 @@ def test_the_database_refuses_to_change_what_was_recorded(sql: str) -> None:
         connection.cursor() as cursor,
     ):
         cursor.execute(sql)
+    assert SecurityEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize(("days", "goes"), [(89, False), (91, True)])
+def test_what_is_older_than_90_days_may_be_deleted(days: int, goes: bool) -> None:
+    SecurityEvent.objects.create(kind="login", at=timezone.now() - timedelta(days=days))
+    try:
+        with transaction.atomic():
+            SecurityEvent.objects.all().delete()
+    except IntegrityError:
+        assert not goes
+    assert SecurityEvent.objects.exists() is not goes
+
+
+def test_the_longest_id_of_a_request_fits() -> None:
+    """A proxy's, and the number of an operation of a WebSocket behind it."""
+    record(SecurityEventKind.LOGIN, Where(request_id="x" * 64 + "-" + "9" * 19, user_agent="x" * 255), user=None)
     assert SecurityEvent.objects.count() == 1
 
 
@@ -176,6 +203,21 @@ def test_signing_in_to_the_admin_is_recorded(client: Client) -> None:
     assert sign_in(user.email.upper(), PASSWORD) == 302
     events = SecurityEvent.objects.filter(user_id=user.pk).order_by("pk").values_list("kind", "detail", "user_agent")
     assert list(events) == [("login_failed", "admin", "Test browser"), ("login", "admin", "Test browser")]
+
+
+def test_a_sign_in_without_a_password_is_no_attempt(client: Client, settings: Any) -> None:
+    settings.RATE_LIMIT_LOGIN = "3/hour"
+    user = make_user(is_staff=True)
+    for _ in range(5):
+        assert sign_in(user.email, "") == sign_in("", PASSWORD) == 200
+    assert not SecurityEvent.objects.filter(user_id=user.pk).exists()
+    assert sign_in(user.email, PASSWORD) == 302
+
+
+def test_whoever_signs_in_to_the_admin_again_and_again_is_not_limited(settings: Any) -> None:
+    settings.RATE_LIMIT_LOGIN = "3/hour"
+    user = make_user(is_staff=True)
+    assert {sign_in(user.email, PASSWORD) for _ in range(5)} == {302}
 
 
 def test_who_is_no_staff_does_not_get_in_and_that_is_recorded(client: Client) -> None:

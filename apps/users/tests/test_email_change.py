@@ -115,3 +115,12 @@ async def test_a_stranger_to_the_account_may_bring_the_token(api: Api, make: Mak
     assert payload["user"] == {"email": None}
     await user.arefresh_from_db()
     assert user.email == NEW
+
+
+async def test_what_was_asked_for_before_a_new_password_is_not_mailed_after_it(api: Api, make: Make) -> None:
+    """The worker may be late."""
+    client = await api.as_(await make.user())
+    await ask(client)
+    await client.payload("changePassword", "", currentPassword=PASSWORD, newPassword=f"better {PASSWORD}")
+    assert [subject for _, subject in await mails()] == ["Your password was changed"]
+    assert not await EmailToken.objects.aexists()

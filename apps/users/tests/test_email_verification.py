@@ -1,3 +1,5 @@
+import gc
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -5,8 +7,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
+from apps.core.rows import Statements
 from apps.users import email_tokens
-from apps.users.models import EmailToken, EmailTokenPurpose, SecurityEvent, User
+from apps.users.models import EmailToken, EmailTokenPurpose, RivalRegistration, SecurityEvent, User
+from apps.users.tests.test_sessions import CountingHasher
 from tests.api import Api
 from tests.mails import mailed, mailed_token
 from tests.make import PASSWORD, Make, gid
@@ -153,3 +157,99 @@ async def test_a_mail_that_is_asked_for_after_the_confirmation_is_not_sent(api: 
     await client(REQUEST)
     await User.objects.aupdate(email_verified_at=timezone.now())
     assert await mails() == []
+
+
+async def test_registering_an_address_again_gives_its_account_nothing(api: Api, make: Make, settings: Any) -> None:
+    """An operator may have taken the right to write from it."""
+    silenced = await make.user(email=NEW["email"])
+    await sync_to_async(silenced.groups.clear)()
+    for verification in ("optional", "required"):
+        settings.EMAIL_VERIFICATION = verification
+        await api.payload("register", "", **NEW)
+        assert await sync_to_async(silenced.groups.count)() == 0
+
+
+async def test_where_it_is_required_signing_in_after_registering_tells_nobody_either(
+    api: Api, make: Make, required: None, settings: Any
+) -> None:
+    hashed: list[str] = []
+    settings.PASSWORD_HASHERS = ["apps.users.tests.test_sessions.CountingHasher"]
+    CountingHasher.hashed = hashed
+    owner = await make.user(email="taken@example.com", password="the owner's own", email_verified_at=timezone.now())
+
+    async def attempt(email: str, password: str) -> tuple[Any, int, int]:
+        hashed.clear()
+        query = "mutation($i: LoginInput!) { login(input: $i) { accessToken errors { code message } } }"
+        answer = await api(query, i={"email": email, "password": password})
+        return answer.body, len(hashed), answer.statements
+
+    for email in ("free@example.com", owner.email):
+        await api.payload("register", "", **{**NEW, "email": email})
+    free = [await attempt("free@example.com", password) for password in (PASSWORD, "wrong")]
+    taken = [await attempt(owner.email, password) for password in (PASSWORD, "wrong")]
+    assert free == taken
+    assert free[0][0]["data"]["login"]["errors"][0]["code"] == "EMAIL_NOT_VERIFIED"
+    assert free[1][0]["data"]["login"]["errors"][0]["code"] == "INVALID_CREDENTIALS"
+    assert (await api.payload("login", "accessToken", email=owner.email, password="the owner's own"))["accessToken"]
+
+
+async def test_of_several_who_register_a_taken_address_the_last_counts_and_for_three_days(
+    api: Api, make: Make, required: None
+) -> None:
+    owner = await make.user(email_verified_at=timezone.now())
+    for password in ("the first one of two", "the second one of two"):
+        await api.payload("register", "", **{**NEW, "email": owner.email, "password": password})
+    first, second = [
+        await api.refused("login", email=owner.email, password=f"the {which} one of two")
+        for which in ("first", "second")
+    ]
+    assert (first, second) == ([("INVALID_CREDENTIALS", None)], [("EMAIL_NOT_VERIFIED", None)])
+    await RivalRegistration.objects.aupdate(expires_at=timezone.now())
+    refused = await api.refused("login", email=owner.email, password="the second one of two")
+    assert refused == [("INVALID_CREDENTIALS", None)]
+
+
+@pytest.fixture
+def fresh_statements() -> Iterator[None]:
+    """Statements are compiled once for a process, whose settings do not change."""
+
+    def forget() -> None:
+        for found in gc.get_objects():
+            if type(found) is Statements:
+                found._statements.clear()
+
+    forget()
+    yield
+    forget()
+
+
+async def test_where_it_is_required_nobody_sees_an_account_before(
+    api: Api, make: Make, required: None, fresh_statements: None
+) -> None:
+    """Its name would tell whoever registers somebody else's address that it was free."""
+    viewer, staff = await api.as_(await make.user()), await api.as_(await make.user(is_staff=True))
+    new = await make.user(first_name="Zebra")
+    query = """query($id: ID!) {
+      user(id: $id) { id }
+      node(id: $id) { id }
+      users(filter: {search: "zebra"}) { totalCount nodes { id } }
+    }"""
+    hidden = {"user": None, "node": None, "users": {"totalCount": 0, "nodes": []}}
+    shown = {
+        "user": {"id": gid(new)},
+        "node": {"id": gid(new)},
+        "users": {"totalCount": 1, "nodes": [{"id": gid(new)}]},
+    }
+    assert (await api(query, id=gid(new))).data == (await viewer(query, id=gid(new))).data == hidden
+    assert (await staff(query, id=gid(new))).data == (await (await api.as_(new))(query, id=gid(new))).data == shown
+    await api.payload("verifyEmail", "", token=await issue(new, EmailTokenPurpose.VERIFY_EMAIL))
+    assert (await api(query, id=gid(new))).data == shown
+
+
+async def test_who_was_there_before_it_was_required_is_seen_as_ever(
+    api: Api, make: Make, required: None, fresh_statements: None
+) -> None:
+    user = await make.user(last_login=timezone.now())
+    post = await make.post(author=user)
+    query = "query($id: ID!) { post(id: $id) { author { id } } }"
+    assert (await api(query, id=gid(post))).data["post"] == {"author": {"id": gid(user)}}

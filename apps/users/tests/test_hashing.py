@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.hashers import identify_hasher, make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import connection
 
 from apps.core.errors import DomainError, ErrorCode
@@ -105,6 +107,39 @@ class Gate:
         self.opened.set()
         for work in self.work:
             work.result(10)
+
+
+def test_a_password_of_megabytes_takes_no_longer_than_another() -> None:
+    """To normalise that many marks on one letter takes hours, and stops everything else."""
+    marks = "a" + "\u0301\u0316" * 1_000_000
+    stored = hashing.hashed(marks)
+    assert not hashing.verified(marks, stored)[0]
+    assert not hashing.verified(marks[: hashing.PASSWORD_MAX], stored)[0]
+
+
+@pytest.mark.parametrize("length", [hashing.PASSWORD_MAX, hashing.PASSWORD_MAX + 1])
+def test_django_refuses_what_nobody_could_sign_in_with(length: int) -> None:
+    password = ("long and odd " * 100)[:length]
+    if length <= hashing.PASSWORD_MAX:
+        validate_password(password)
+    else:
+        with pytest.raises(ValidationError, match="at most 1,000"):
+            validate_password(password)
+
+
+@pytest.mark.django_db
+async def test_a_sign_in_that_nobody_has_looked_at_does_not_count(
+    api: Api, make: Make, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RATE_LIMIT_LOGIN = "1/hour"
+    user = await make.user()
+    monkeypatch.setattr(hashing, "_waiting", threading.BoundedSemaphore(1))
+    with hashing._waiting:
+        for _ in range(3):
+            query = "mutation($i: LoginInput!) { login(input: $i) { errors { code retryAfter } } }"
+            answer = await api(query, i={"email": user.email, "password": PASSWORD})
+            assert answer.data["login"]["errors"] == [{"code": "RATE_LIMITED", "retryAfter": 5}]
+    assert (await api.payload("login", "accessToken", email=user.email, password=PASSWORD))["accessToken"]
 
 
 def test_whoever_comes_when_too_many_wait_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:

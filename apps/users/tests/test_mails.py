@@ -58,8 +58,9 @@ def test_no_mail_says_what_somebody_else_has_chosen(first_name: str) -> None:
     user = make_user(email="ann@example.com", first_name=first_name, last_name=first_name, bio=first_name)
     tasks.mail_confirmation(user.email)
     tasks.mail_password_reset(user.email)
-    tasks.mail_email_change(user.pk, "new@example.com")
-    tasks.mail_email_change(make_user().pk, user.email)
+    tasks.mail_email_change(user.pk, "new@example.com", user.get_session_auth_hash())
+    other = make_user()
+    tasks.mail_email_change(other.pk, user.email, other.get_session_auth_hash())
     assert len(mail.outbox) == 4
     for message in mail.outbox:
         everything = f"{message.message()}"
@@ -72,8 +73,8 @@ def test_an_account_that_is_gone_or_locked_gets_no_token() -> None:
     user = make_user(is_active=False)
     tasks.mail_confirmation(user.email)
     tasks.mail_password_reset(user.email)
-    tasks.mail_email_change(user.pk, "new@example.com")
-    tasks.mail_email_change(0, "new@example.com")
+    tasks.mail_email_change(user.pk, "new@example.com", user.get_session_auth_hash())
+    tasks.mail_email_change(0, "new@example.com", "")
     tasks.mail_password_reset("nobody@example.com")
     assert mail.outbox == []
     assert not user.email_tokens.exists()

@@ -45,6 +45,7 @@ def test_what_has_expired_goes_and_the_rest_stays() -> None:
     assert counts == {
         "refresh tokens": 3,
         "sessions": 1,
+        "rival registrations": 0,
         "e-mail tokens": 1,
         "security events": 0,
         "counts of attempts": 0,
@@ -82,6 +83,9 @@ def test_more_than_a_batch_goes_too(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     for _ in range(5):
         make_session(-DAY, -DAY)
     call_command("purge_tokens")
-    expected = "Deleted 5 refresh tokens, 5 sessions, 0 e-mail tokens, 0 security events, 0 counts of attempts.\n"
+    expected = (
+        "Deleted 5 refresh tokens, 5 sessions, 0 rival registrations, 0 e-mail tokens, 0 security events, "
+        "0 counts of attempts.\n"
+    )
     assert capsys.readouterr().out == expected
     assert not Session.objects.exists()

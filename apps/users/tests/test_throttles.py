@@ -95,6 +95,15 @@ async def test_they_do_not_lock_the_owner_out_who_has_signed_in_there_before(api
     assert await guess(from_(api, "203.0.113.2"), user.email, PASSWORD) == "RATE_LIMITED"
 
 
+async def test_an_owner_whose_ipv6_address_changes_in_its_network_is_known(api: Api, make: Make) -> None:
+    user = await make.user()
+    assert await guess(from_(api, "2001:db8:1:2::1"), user.email, PASSWORD) == "OK"
+    for number in range(16):
+        await guess(from_(api, f"198.51.100.{number}"), user.email)
+    assert await guess(from_(api, "2001:db8:1:2:ffff::9"), user.email, PASSWORD) == "OK"
+    assert await guess(from_(api, "2001:db8:1:3::1"), user.email, PASSWORD) == "RATE_LIMITED"
+
+
 async def test_ipv6_neighbours_are_one_address(api: Api, make: Make) -> None:
     user = await make.user()
     for number in range(3):
@@ -130,9 +139,47 @@ async def test_registering_is_limited_by_address(api: Api) -> None:
     assert await register(from_(api, "203.0.113.1"), 5) == []
 
 
+async def test_registering_an_address_again_and_again_is_no_mail_bomb(api: Api, settings: Any) -> None:
+    settings.RATE_LIMIT_LOGIN, settings.EMAIL_VERIFICATION = "100/minute", "required"
+    new = {"email": "ann@example.com", "password": PASSWORD, "firstName": "Ann"}
+    codes = [
+        [error["code"] for error in (await from_(api, f"198.51.100.{number}").payload("register", "", **new))["errors"]]
+        for number in range(6)
+    ]
+    assert codes == [[]] * 5 + [["RATE_LIMITED"]]
+
+
+async def test_setting_a_password_by_token_is_limited_by_address(api: Api) -> None:
+    async def reset(client: Api) -> str:
+        return (await client.refused("resetPassword", token="x", newPassword=NEW_PASSWORD))[0][0]
+
+    assert [await reset(api) for _ in range(4)] == ["INVALID_TOKEN"] * 3 + ["RATE_LIMITED"]
+    assert await reset(from_(api, "203.0.113.1")) == "INVALID_TOKEN"
+
+
+async def test_whoever_knows_the_password_is_not_limited(api: Api, make: Make) -> None:
+    client = await api.as_(await make.user())
+    for number in range(5):
+        payload = await client.payload("requestEmailChange", "", password=PASSWORD, newEmail=f"new{number}@example.com")
+        # Mails are limited by address: from here only three may be asked for.
+        assert [error["code"] for error in payload["errors"]] == (["RATE_LIMITED"] if number > 2 else [])
+    payload = await client.payload("deleteAccount", "success", password=PASSWORD)
+    assert payload["success"]
+
+
 async def test_what_a_form_refuses_does_not_count(api: Api) -> None:
     for _ in range(5):
         assert await api.refused("register", email="x", password=PASSWORD, firstName="Ann") == [("INVALID", ["email"])]
+
+
+async def test_mails_of_one_kind_do_not_use_up_those_of_another(api: Api, settings: Any) -> None:
+    """Else a stranger could keep somebody from resetting a password."""
+    settings.RATE_LIMIT_LOGIN = "100/minute"
+    query = "mutation($i: RequestEmailVerificationInput) { requestEmailVerification(input: $i) { errors { code } } }"
+    for number in range(6):
+        await from_(api, f"198.51.100.{number}")(query, i={"email": "ann@example.com"})
+    payload = await api.payload("requestPasswordReset", "success", email="ann@example.com")
+    assert payload["success"]
 
 
 async def test_an_address_gets_five_mails_an_hour_at_most_whoever_asks(api: Api, settings: Any) -> None:

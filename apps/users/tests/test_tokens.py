@@ -92,6 +92,18 @@ def test_an_expired_token_is_told_apart_so_that_clients_renew() -> None:
         tokens.verify_access(signed(exp=-timedelta(seconds=10)))
 
 
+def test_a_token_that_was_seen_before_expires_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    token, expires_at = tokens.issue_access(7, 8, datetime.now(UTC))
+    assert tokens.verify_access(token).user_id == 7
+    for late, is_good in ((tokens.LEEWAY_SECONDS - 1, True), (tokens.LEEWAY_SECONDS + 1, False)):
+        monkeypatch.setattr(tokens, "time", lambda late=late: expires_at.timestamp() + late)
+        if is_good:
+            assert tokens.verify_access(token).user_id == 7
+        else:
+            with pytest.raises(tokens.InvalidToken, match="expired"):
+                tokens.verify_access(token)
+
+
 def test_a_token_of_a_server_whose_clock_is_a_little_ahead_is_good() -> None:
     ahead = timedelta(seconds=3)
     assert tokens.verify_access(signed(iat=ahead, nbf=ahead)).user_id == 7

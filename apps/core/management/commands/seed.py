@@ -219,7 +219,7 @@ class _Seeder:
         taken = {demo.AUTHOR_EMAIL, demo.STAFF_EMAIL, *User.objects.values_list("email", flat=True)}
         for position, at in enumerate(sorted(joined)):
             user = logins.get(position) or self._stranger(random, taken)
-            user.date_joined = at
+            user.date_joined = user.last_login = at
             user.bio = seed_text.bio(random)
             if position in logins or random.random() < 0.85:
                 user.email_verified_at = at + timedelta(minutes=1 + 90 * random.random())

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 
@@ -21,6 +22,8 @@ from apps.users.models import SecurityEventKind, User
 class SignInForm(AdminAuthenticationForm):
     def clean(self) -> dict[str, Any]:
         """Raises ValidationError for wrong credentials, for who is no staff, and for too many attempts."""
+        if not self.cleaned_data.get("password"):
+            return self.cleaned_data  # the field has said so
         assert self.request is not None  # noqa: S101  (the admin's view gives it)
         client, address = client_of_request(self.request), address_of(self.cleaned_data.get("username", ""))
         attempt = throttles.sign_in(client, address)
@@ -58,6 +61,7 @@ class OwnPassword(PasswordChangeView):
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         return super().get_context_data(**context, **admin.site.each_context(self.request))
 
+    @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         password_changed(form.user, form.user, client_of_request(self.request))
