@@ -22,7 +22,8 @@ from schema.root import schema
 from tests.api import Answer, Api
 from tests.make import PASSWORD, Make, gid
 
-pytestmark = pytest.mark.django_db
+# Hundreds of requests over code that other tests have measured: coverage would take as long again.
+pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 
 MUTATIONS = schema._schema.type_map["Mutation"].fields  # type: ignore[attr-defined]  # it is an object type
 INPUTS: dict[str, GraphQLInputObjectType] = {

@@ -22,7 +22,8 @@ from tests.api import Api
 from tests.make import PASSWORD, access_token, gid, make_comment, make_post, make_tag, make_user
 from tests.selections import TYPES
 
-pytestmark = pytest.mark.django_db
+# Hundreds of requests over code that other tests have measured: coverage would take as long again.
+pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "permissions.md"
 CLOSED = "anonymous, closed"

@@ -19,7 +19,8 @@ from tests.api import Answer, Api
 from tests.make import gid, make_comment, make_post, make_tag, make_user
 from tests.selections import ways_in, ways_to
 
-pytestmark = pytest.mark.django_db
+# Hundreds of requests over code that other tests have measured: coverage would take as long again.
+pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 
 ALL = set(PostStatus)
 PUBLIC = {PostStatus.PUBLISHED}

@@ -10,6 +10,7 @@ import strawberry
 from strawberry.extensions import ParserCache
 
 from schema.engine import BreadthFirstExecutor, batch_field
+from schema.engine.planner import Plans
 from schema.engine.tests.support import Info, Request, data, failures, on_engine, run
 from schema.engine.values import gathered
 
@@ -298,15 +299,16 @@ class Echoes:
         return [Echo(number=number) for number in range(count)]
 
 
-async def test_fifty_requests_at_the_same_time_do_not_see_each_other() -> None:
+async def test_fifty_requests_at_the_same_time_do_not_see_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     operation = "query ($count: Int!, $text: String!) { echoes(count: $count) { echo(text: $text) again { number } } }"
     schema = on_engine(Echoes, extensions=[ParserCache])
-    before = len(BreadthFirstExecutor.plans)
+    # Those of other tests may have filled the process's own to its bound.
+    monkeypatch.setattr(BreadthFirstExecutor, "plans", Plans())
     requests = [Request(name=str(number)) for number in range(50)]
     results = await asyncio.gather(
         *(run(schema, operation, each, count=3 + place % 2, text="x" * place) for place, each in enumerate(requests))
     )
-    assert len(BreadthFirstExecutor.plans) == before + 1
+    assert len(BreadthFirstExecutor.plans) == 1
     for place, (request, result) in enumerate(zip(requests, results, strict=True)):
         count, text = 3 + place % 2, "x" * place
         bad = place % 4
