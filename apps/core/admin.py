@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.http import HttpRequest
 from django_dramatiq import admin as tasks
 
 from apps.core.errors import DomainError
 
-__all__ = ["BaseInlineFormSet", "ModelAdmin", "ModelForm", "TabularInline", "form_error"]
+__all__ = ["BaseInlineFormSet", "ModelAdmin", "ModelForm", "TabularInline", "WatchedAdmin", "form_error"]
 
 # Its table stays empty: the messages are with the broker. The import above has registered it.
 admin.site.unregister(tasks.Task)
@@ -37,6 +39,19 @@ else:
 
     class ModelForm(_Generic, forms.ModelForm):
         pass
+
+
+class WatchedAdmin:
+    """Mixed into an admin: rows that are only looked at. They come and go by what the application does."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
 
 
 @contextmanager

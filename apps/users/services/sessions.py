@@ -11,11 +11,11 @@ from apps.core import outbox
 from apps.core.client import Client
 from apps.core.errors import DomainError, ErrorCode, not_found
 from apps.core.throttling import hit, refund
-from apps.users import audit, hashing, selectors, tasks, throttles, tokens
+from apps.users import audit, hashing, tasks, throttles, tokens
 from apps.users.emails import address_of
 from apps.users.models import RefreshToken, RivalRegistration, SecurityEventKind, Session, User
 from apps.users.policies import signed_in
-from apps.users.selectors import PermissionNames, with_permissions
+from apps.users.selectors import PermissionNames, sessions_visible_to, with_permissions
 
 # Two tabs that renew with one token at the same moment are no theft.
 REUSE_GRACE = timedelta(seconds=10)
@@ -72,7 +72,7 @@ def session_start(*, email: str, password: str, client: Client) -> Tokens:
         raise _wrong_credentials()
     refund(attempt)
     if not user.is_active:
-        raise account_disabled()
+        raise _account_disabled()
     if user.email_verified_at is None and settings.EMAIL_VERIFICATION == "required":
         raise _not_verified()
     return _start(user, client)
@@ -129,7 +129,7 @@ def _renew(digest: bytes, client: Client) -> Tokens | DomainError:
     if token.expires_at <= now or session.revoked_at is not None:
         return refusal
     if not user.is_active:
-        return account_disabled()
+        return _account_disabled()
     token.spent_at = now
     token.save(update_fields=["spent_at"])
     user.permission_names = token.permission_names
@@ -158,7 +158,7 @@ def session_end(*, refresh_token: str) -> int:
 def session_revoke(*, actor: User | None, session_id: int, client: Client) -> Session:
     """End one of the actor's sessions, the current one too. Raises DomainError UNAUTHENTICATED or NOT_FOUND."""
     actor = signed_in(actor)
-    session = selectors.sessions_visible_to(actor).filter(pk=session_id).first()
+    session = sessions_visible_to(actor).filter(pk=session_id).first()
     if session is None or not Session.objects.filter(pk=session_id).end():
         raise not_found("Session", "id")
     audit.record(SecurityEventKind.SESSION_REVOKED, client, user=actor, actor=actor, detail=f"session {session_id}")
@@ -193,7 +193,7 @@ def new_session(user: User, client: Client) -> Tokens:
     return _mint(session, now)
 
 
-def is_password_of(user: User | None, password: str) -> bool:
+def _is_password_of(user: User | None, password: str) -> bool:
     """Whether it is the user's password. For nobody it is not, and takes as long."""
     if user is None:
         hashing.verified(password)
@@ -201,7 +201,7 @@ def is_password_of(user: User | None, password: str) -> bool:
     return user.check_password(password)
 
 
-def account_disabled() -> DomainError:
+def _account_disabled() -> DomainError:
     return DomainError(ErrorCode.ACCOUNT_DISABLED, "This account is locked.")
 
 
@@ -212,11 +212,11 @@ def _is_right(user: User | None, address: str, password: str) -> bool:
     answer that they would get had it been free, after the same work. RATE_LIMITED when too many are waiting.
     """
     if settings.EMAIL_VERIFICATION != "required":
-        return is_password_of(user, password)
+        return _is_password_of(user, password)
     rival = RivalRegistration.objects.filter(email=address, expires_at__gt=timezone.now()).first()
     if rival is not None and hashing.verified(password, rival.password)[0]:
         raise _not_verified()
-    is_right = is_password_of(user, password)
+    is_right = _is_password_of(user, password)
     if not is_right and rival is None and user is not None and user.email_verified_at is None:
         hashing.verified(password)  # as where a rival's was looked at before
     return is_right
