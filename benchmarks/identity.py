@@ -12,16 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -29,9 +24,9 @@ import httpx
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from benchmarks.serving import manage, served, settings
 from config import embedded_postgres
 
-ROOT = Path(__file__).resolve().parents[1]
 DATABASE = "broadside_identity_bench"
 PASSWORD = "correct horse battery staple"  # noqa: S105
 SOMEBODY = "somebody@bench.example.com"
@@ -62,10 +57,15 @@ async def main() -> None:
 
 @asynccontextmanager
 async def server(**changes: str) -> AsyncIterator[Api]:
-    limits = httpx.Limits(max_connections=100)
-    with served(changes) as origin:
-        async with httpx.AsyncClient(base_url=origin, timeout=60, limits=limits) as client:
-            yield Api(client)
+    # uvicorn closes what has been idle for five seconds.
+    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
+    with database() as url:
+        environment = settings(url, **changes)
+        manage(environment, "migrate", "--verbosity=0")
+        manage(environment, "seed", "--yes")
+        with served(environment) as origin:
+            async with httpx.AsyncClient(base_url=origin, timeout=60, limits=limits) as client:
+                yield Api(client)
 
 
 class Api:
@@ -174,56 +174,16 @@ async def register(api: Api, email: str) -> None:
 
 
 @contextmanager
-def served(changes: dict[str, str]) -> Iterator[str]:
-    """The origin of a uvicorn process on a database with demo data."""
+def database() -> Iterator[str]:
+    """The URL of an empty one, in DATABASE_URL's server or in an embedded one."""
     given = os.environ.get("DATABASE_URL")
-    with nullcontext(given) if given else embedded_postgres.temporary() as server:
-        with psycopg.connect(make_conninfo(server, dbname="postgres"), autocommit=True) as connection:
+    with nullcontext(given) if given else embedded_postgres.temporary() as url:
+        server = make_conninfo(url, dbname="postgres")
+        with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {DATABASE}")
             info = connection.info
-            url = f"postgresql://{info.user}@/{DATABASE}?host={info.host}&port={info.port}"
-        environment = {**os.environ, **settings(url), **changes}
-        for command in (["migrate", "--verbosity=0"], ["seed", "--yes"]):
-            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        serve = ["-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log", "--log-level=warning"]
-        process = subprocess.Popen([sys.executable, *serve, "--no-proxy-headers"], cwd=ROOT, env=environment)
-        try:
-            wait(f"http://127.0.0.1:{port}/healthz")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def settings(url: str) -> dict[str, str]:
-    return {
-        "DJANGO_SETTINGS_MODULE": "config.settings.prod",
-        "DATABASE_URL": url,
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "JWT_SIGNING_KEY": secrets.token_urlsafe(50),
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "SECURE_SSL_REDIRECT": "false",
-        "EMAIL_URL": "consolemail://",
-        "LOG_LEVEL": "WARNING",
-        "RATE_LIMIT_LOGIN": "off",
-        "RATE_LIMIT_USER": "off",
-        "RATE_LIMIT_ANONYMOUS": "off",
-    }
-
-
-def wait(url: str) -> None:
-    for _ in range(300):
-        try:
-            httpx.get(url)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("The server did not start.")
+            yield f"postgresql://{info.user}@/{DATABASE}?host={info.host}&port={info.port}"
 
 
 if __name__ == "__main__":

@@ -8,21 +8,17 @@ and is not part of this repository; the load comes from wrk.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
 import psycopg
 
 from benchmarks import peers_rows
+from benchmarks.serving import ROOT, manage, served, settings
 
-ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(os.environ.get("BENCH_PEERS", ROOT.parent / "shared" / "bench"))
 HERE = Path(__file__).parent
 DATABASE = "broadside_bench"
@@ -48,32 +44,21 @@ def main(options: list[str]) -> int:
         return 0
     peers_url = _peers_database()
     url = f"{peers_url.rpartition('/')[0]}/{DATABASE}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, **_settings(url)}
+    environment = settings(url, JWT_ACCESS_MINUTES="600", GRAPHQL_MAX_PAGE_SIZE="200")
     with psycopg.connect(peers_url, autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         server.execute(f"CREATE DATABASE {DATABASE}")
-    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
+    manage(environment, "migrate", "--verbosity=0")
     peers_rows.copy(peers_url, url)
-    serve = ["-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log", "--log-level=warning"]
-    serve.append("--no-proxy-headers")
-    process = subprocess.Popen([sys.executable, *serve], cwd=ROOT, env=environment)
-    try:
-        _wait(f"http://127.0.0.1:{port}/healthz")
-        with tempfile.TemporaryDirectory() as folder:
-            signed_in = Path(folder) / "signed_in.toml"
-            text = (HERE / "queries_signed_in.toml").read_text()
-            signed_in.write_text(text.replace("{token}", _token(environment)))
-            extra = [
-                f"--extra=broadside=http://127.0.0.1:{port}/graphql/,{HERE / 'queries.toml'}",
-                f"--extra=broadside_signed_in=http://127.0.0.1:{port}/graphql/,{signed_in}",
-            ]
-            return subprocess.run([sys.executable, "run.py", *extra, *options], cwd=PEERS, check=False).returncode
-    finally:
-        process.terminate()
-        process.wait()
+    with served(environment) as origin, tempfile.TemporaryDirectory() as folder:
+        signed_in = Path(folder) / "signed_in.toml"
+        text = (HERE / "queries_signed_in.toml").read_text()
+        signed_in.write_text(text.replace("{token}", _token(environment)))
+        extra = [
+            f"--extra=broadside={origin}/graphql/,{HERE / 'queries.toml'}",
+            f"--extra=broadside_signed_in={origin}/graphql/,{signed_in}",
+        ]
+        return subprocess.run([sys.executable, "run.py", *extra, *options], cwd=PEERS, check=False).returncode
 
 
 def _peers_database() -> str:
@@ -83,37 +68,9 @@ def _peers_database() -> str:
     return shell.stdout
 
 
-def _settings(url: str) -> dict[str, str]:
-    return {
-        "DJANGO_SETTINGS_MODULE": "config.settings.prod",
-        "DATABASE_URL": url,
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "JWT_SIGNING_KEY": secrets.token_urlsafe(50),
-        "JWT_ACCESS_MINUTES": "600",
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "SECURE_SSL_REDIRECT": "false",
-        "EMAIL_URL": "consolemail://",
-        "LOG_LEVEL": "WARNING",
-        "GRAPHQL_MAX_PAGE_SIZE": "200",
-        "RATE_LIMIT_USER": "off",
-        "RATE_LIMIT_ANONYMOUS": "off",
-    }
-
-
 def _token(environment: dict[str, str]) -> str:
     shell = [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", SIGN_IN]
     return subprocess.run(shell, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _wait(url: str) -> None:
-    for _ in range(300):
-        try:
-            urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("The server did not start.")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,21 @@ from config.asgi import application as ours
 
 INIT = {"type": "connection_init"}
 ACK = {"type": "connection_ack"}
+PING = {"type": "ping"}
+PONG = {"type": "pong"}
+TYPENAME = {"query": "{ __typename }"}
+
+
+def subscribe(payload: Any, id: Any = "1") -> dict[str, Any]:
+    return {"type": "subscribe", "id": id, "payload": payload}
+
+
+def complete(id: Any = "1") -> dict[str, Any]:
+    return {"type": "complete", "id": id}
+
+
+def answered(data: Any, id: str = "1") -> list[dict[str, Any]]:
+    return [{"type": "next", "id": id, "payload": {"data": data}}, complete(id)]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,21 +10,12 @@ import pytest
 from apps.core.statements import tally
 from apps.core.throttling import Rate, leases
 from apps.core.throttling.leases import Leases
-from tests.throttling import STORES, keys_of_our_own
 
 pytestmark = pytest.mark.django_db
 
 # A lease is 10.
 RATE = Rate(1_000, 60)
 START = 1_800_000_000 // 60 * 60
-
-
-@pytest.fixture(params=STORES)
-def key(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
-    """A key that nobody has used, in each of the stores in turn."""
-    settings.RATE_LIMIT_URL = STORES[request.param]
-    with keys_of_our_own(settings.RATE_LIMIT_URL) as prefix:
-        yield f"{prefix}key"
 
 
 async def spend(process: Leases, key: str, times: int, now: float = START) -> list[int]:

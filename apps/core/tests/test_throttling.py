@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,21 +20,13 @@ from apps.core.models import Throttle
 from apps.core.throttling import Hits, Rate, hit, in_postgresql, in_redis, network, purge, refund
 from apps.core.throttling.in_redis import PREFIX
 from tests.backends import Backends
-from tests.throttling import REDIS_URL, STORES, keys_of_our_own
+from tests.throttling import REDIS_URL, keys_of_our_own
 
 pytestmark = pytest.mark.django_db
 
 TEN = Rate(10, 60)
 # The beginning of a minute, an hour and a day.
 START = 1_800_000_000 // 86_400 * 86_400
-
-
-@pytest.fixture(params=STORES)
-def key(request: pytest.FixtureRequest, settings: Any) -> Iterator[str]:
-    """A key that nobody has used, in each of the stores in turn."""
-    settings.RATE_LIMIT_URL = STORES[request.param]
-    with keys_of_our_own(settings.RATE_LIMIT_URL) as prefix:
-        yield f"{prefix}key"
 
 
 def wait(hits: Hits, now: float = START) -> int:
