@@ -52,13 +52,17 @@ def header(scope: Scope, name: bytes) -> str:
 
 
 def _ip(text: str) -> str | None:
-    """The address in `text`, with or without a port; None for a Unix socket, or a proxy that sent something else."""
+    """The address in `text`, with or without a port, an IPv4 one as such where a socket for both wrote it as IPv6.
+
+    None for a Unix socket, or a proxy that sent something else.
+    """
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
         # What stands behind the % is the name of a network card of ours; PostgreSQL does not take it.
-        return str(ip_address(text.partition("%")[0]))
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    return str(getattr(address, "ipv4_mapped", None) or address)

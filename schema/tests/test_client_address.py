@@ -94,3 +94,9 @@ def test_a_peer_on_a_unix_socket_has_no_address(settings: Any) -> None:
     assert address(CLIENT, peer=None) is None
     settings.TRUSTED_PROXIES = 1
     assert address(CLIENT, peer=None) == CLIENT
+
+
+@pytest.mark.parametrize("peer", ["::ffff:192.0.2.1", "::ffff:c000:201"])
+def test_an_ipv4_address_that_a_socket_for_both_writes_as_ipv6_is_one(peer: str) -> None:
+    """Else whoever has signed in by one would be known by the other to nobody."""
+    assert address(peer=peer) == PEER
