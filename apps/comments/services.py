@@ -4,9 +4,11 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from apps.comments import tasks
 from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment
 from apps.comments.policies import can_delete_comment, can_edit_comment, can_write_comments
 from apps.comments.selectors import visible_to
+from apps.core import outbox
 from apps.core.errors import DomainError, ErrorCode, forbidden, not_found
 from apps.core.rows import KEYS, Statement, Statements, compiled
 from apps.core.text import clean_text
@@ -34,9 +36,11 @@ def comment_add(*, actor: User | None, post_id: int, body: str, parent_id: int |
     if post.status != PostStatus.PUBLISHED:
         raise DomainError(ErrorCode.CONFLICT, "Only a published post takes comments.", "post_id")
     parent = _parent(parent_id, post) if parent_id is not None else None
-    return Comment.objects.create(
+    comment = Comment.objects.create(
         post_id=post.pk, author=author, parent=parent, depth=parent.depth + 1 if parent else 0, body=body
     )
+    outbox.send(tasks.comment_added, post.pk, comment.pk, key=tasks.comments_on(post.pk))
+    return comment
 
 
 @transaction.atomic

@@ -1,52 +1,44 @@
 """How services hand work to the worker: with the transaction that the work follows from, or not at all."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-import dramatiq
-from django.db import transaction
-from django.utils import timezone
-from dramatiq import Actor, Message
+from django.db import connection
 
-from apps.core.models import OutboxMessage
+from apps.core.actors import Actor
 
-# By then whoever wrote a message has handed it over, or never will.
-OVERDUE = timedelta(minutes=1)
+# The relay listens here.
+CHANNEL = "broadside_outbox"
+
+WRITE = """
+WITH written AS (
+    INSERT INTO core_outboxmessage (key, message, due_at)
+    SELECT %(key)s, message, now() + %(delay)s
+    FROM unnest(%(messages)s::bytea[]) WITH ORDINALITY AS sent (message, place) ORDER BY place
+    RETURNING id
+)
+SELECT pg_notify(%(channel)s, '') FROM written LIMIT 1
+"""
 
 
-def send(actor: Actor[..., Any], *args: Any) -> None:
+def send(actor: Actor[...], *args: Any, delay: timedelta | None = None, key: str = "") -> None:
     """A message to `actor`, written in the surrounding transaction: a rollback takes it back. One statement.
 
-    Once that has committed, the broker gets it, and the row goes, for another statement. What keeps it from getting
-    there, a broker that is down or the end of this process, is logged if it can be, and the row stays for `relay`.
+    Once that has committed, the relay hands it to the broker, after `delay` by the database's clock if there is one.
+    Messages of one `key` are handed over in the order in which they were written, as far as their writers waited for
+    each other. Raises TypeError for arguments that JSON has no word for.
     """
-    message = actor.message(*args)
-    row = OutboxMessage.objects.create(message=message.encode())
-    transaction.on_commit(lambda: _hand_over(row, message, actor.broker), robust=True)
+    send_all(actor, [args], delay=delay, key=key)
 
 
-def relay() -> int:
-    """Hand over what has stayed for a minute, oldest first, and give its number. Several may run beside each other.
-
-    A message may come twice: when this ends, or its writer was only slow, between the broker and the row. Raises
-    what the broker does; what was handed over until then is.
-    """
-    count = 0
-    while _relay_one():
-        count += 1
-    return count
-
-
-@transaction.atomic
-def _relay_one() -> bool:
-    stale = OutboxMessage.objects.filter(created_at__lt=timezone.now() - OVERDUE).order_by("pk")
-    row = stale.select_for_update(skip_locked=True).first()
-    if row is None:
-        return False
-    _hand_over(row, Message.decode(bytes(row.message)), dramatiq.get_broker())
-    return True
-
-
-def _hand_over(row: OutboxMessage, message: Message[Any], broker: dramatiq.Broker) -> None:
-    broker.enqueue(message)
-    row.delete()
+def send_all(
+    actor: Actor[...], calls: Iterable[tuple[Any, ...]], *, delay: timedelta | None = None, key: str = ""
+) -> None:
+    """The same for many messages, in one statement; none for no messages."""
+    messages = [actor.message(*args).encode() for args in calls]
+    if not messages:
+        return
+    with connection.cursor() as cursor:
+        values: dict[str, Any] = {"key": key, "messages": messages, "delay": delay or timedelta(), "channel": CHANNEL}
+        cursor.execute(WRITE, values)

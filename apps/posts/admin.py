@@ -30,7 +30,7 @@ from apps.posts.models import (
     Tagging,
 )
 from apps.posts.selectors import search_query
-from apps.posts.services import insert_with_free_slug, post_delete, tags_held
+from apps.posts.services import announce, insert_with_free_slug, post_delete, tags_held
 from apps.users.models import User
 
 
@@ -55,6 +55,9 @@ class TaggingFormSet(BaseInlineFormSet[Tagging, Post, "ModelForm[Tagging]"]):
     def _tags(self) -> list[Tag]:
         kept = [form.cleaned_data.get("tag") for form in self.forms if form not in self.deleted_forms]
         return [tag for tag in kept if tag is not None]
+
+
+NEVER_OUT = (PostStatus.DRAFT, PostStatus.SCHEDULED)
 
 
 class TaggingInline(TabularInline[Tagging, Post]):
@@ -166,6 +169,8 @@ class PostAdmin(ModelAdmin[Post]):
             super().save_model(request, obj, form, change)
         else:
             insert_with_free_slug(obj)
+        if obj.status == PostStatus.PUBLISHED and form.initial.get("status") in {None, *NEVER_OUT}:
+            announce(obj)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

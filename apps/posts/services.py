@@ -10,9 +10,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.text import slugify
 
+from apps.core import outbox
 from apps.core.db import violated_constraint
 from apps.core.errors import DomainError, ErrorCode, forbidden, not_found
 from apps.core.text import Form, excerpt, is_storable
+from apps.posts import tasks
 from apps.posts.models import (
     BODY_MAX,
     EXCERPT_MAX,
@@ -30,6 +32,7 @@ from apps.users.models import User
 from apps.users.policies import signed_in
 
 SLUG_SUFFIX_BYTES = 3
+DUE_BATCH = 100
 
 
 @transaction.atomic
@@ -58,10 +61,11 @@ def post_create(
     form.check()
 
     post = Post(author=author, title=title, body=body, excerpt=excerpt(body, EXCERPT_MAX))
-    if publish or publish_at is not None:
-        _set_published(post, publish_at)
+    is_news = (publish or publish_at is not None) and _set_published(post, publish_at)
     insert_with_free_slug(post)
     _set_tags(post, found)
+    if is_news:
+        announce(post)
     return post
 
 
@@ -112,7 +116,8 @@ def post_publish(*, actor: User | None, post_id: int, publish_at: datetime | Non
         if publish_at is not None:
             raise DomainError(ErrorCode.CONFLICT, "This post is published already; archive it first.", "publish_at")
         return post
-    _set_published(post, publish_at)
+    if _set_published(post, publish_at):
+        announce(post)
     return _save(post)
 
 
@@ -138,10 +143,31 @@ def post_delete(*, actor: User | None, post_id: int) -> None:
 
 
 def posts_publish_due() -> int:
-    """Publish the scheduled posts whose time has come, and give their number. One statement, safe to run anywhere."""
-    return Post.objects.filter(status=PostStatus.SCHEDULED, published_at__lte=Now()).update(
-        status=PostStatus.PUBLISHED, updated_at=Now(), version=F("version") + 1
-    )
+    """Publish the scheduled posts whose time has come by the database's clock, and give their number.
+
+    In batches, each a transaction of its own; one statement where there is nothing to do. It may run beside itself, and
+    leaves what somebody has locked for the next time.
+    """
+    published = 0
+    while count := _publish_due():
+        published += count
+    return published
+
+
+@transaction.atomic
+def _publish_due() -> int:
+    due = Post.objects.filter(status=PostStatus.SCHEDULED, published_at__lte=Now())
+    locked = due.only("pk").order_by("published_at").select_for_update(no_key=True, skip_locked=True)
+    keys = [post.pk for post in locked[:DUE_BATCH]]
+    if keys:
+        Post.objects.filter(pk__in=keys).update(status=PostStatus.PUBLISHED, updated_at=Now(), version=F("version") + 1)
+        outbox.send_all(tasks.post_published, [(key,) for key in keys])
+    return len(keys)
+
+
+def announce(post: Post) -> None:
+    """Have subscribers told that `post` has just been published, once the transaction commits. One statement."""
+    outbox.send(tasks.post_published, post.pk)
 
 
 def posts_end_with(user: User, erase: bool) -> None:
@@ -206,11 +232,13 @@ def _save(post: Post) -> Post:
     return post
 
 
-def _set_published(post: Post, publish_at: datetime | None) -> None:
+def _set_published(post: Post, publish_at: datetime | None) -> bool:
+    """Whether it is out now, and was never before."""
     post.status = PostStatus.SCHEDULED if publish_at else PostStatus.PUBLISHED
     was_out = post.published_at is not None and post.published_at <= timezone.now()
     if publish_at or not was_out:
         post.published_at = publish_at or timezone.now()
+    return publish_at is None and not was_out
 
 
 def _check_is_later(publish_at: datetime | None) -> None:

@@ -86,6 +86,8 @@ def broker(url: str) -> dict[str, Any]:
             "dramatiq.middleware.ShutdownNotifications",
             "dramatiq.middleware.Callbacks",
             "dramatiq.middleware.Retries",
+            "dramatiq.middleware.CurrentMessage",
+            "dramatiq.middleware.AsyncIO",
             "django_dramatiq.middleware.DbConnectionsMiddleware",
         ],
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.core.outbox import relay
+from apps.core.relay import relay
 
 
 class Command(BaseCommand):

@@ -1,0 +1,1 @@
+"""The schedule: what is done again and again, and whether it was."""
