@@ -33,6 +33,8 @@ def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
             # Strawberry logs each error that a resolver raises; ours are logged once, by the endpoint.
             "strawberry.execution": {"level": "CRITICAL"},
             "httpx": {"level": "WARNING"},
+            # It tells of each step of a connection.
+            "pika": {"level": "WARNING"},
             # One line per operation says more than one per request.
             "uvicorn.access": {"level": "WARNING"},
             "uvicorn": {"handlers": [], "level": level, "propagate": True},

@@ -1,25 +1,93 @@
-"""The broker that needs no server of its own."""
+"""What carries messages from the relay to the workers: PostgreSQL, Redis or RabbitMQ."""
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
-from dramatiq import Middleware
+from django.db import connection
+from dramatiq import Message, Middleware
+from dramatiq.brokers import rabbitmq, redis
 from dramatiq_postgres import PostgresBroker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from apps.core.db import conninfo
 from apps.core.postgresql.liveness import first_alive
+
+# Seconds that Redis or RabbitMQ may take for an answer.
+TIMEOUT = 10
+# As the package's own statement does with one message.
+ENQUEUE_ALL = """
+WITH enqueued AS (
+    INSERT INTO dramatiq.queue (queue_name, message_id, state, message)
+    SELECT queue_name, message_id, 'queued', message
+    FROM unnest(%s::text[], %s::uuid[], %s::jsonb[]) WITH ORDINALITY AS sent (queue_name, message_id, message, place)
+    ORDER BY place
+    ON CONFLICT (message_id) DO UPDATE SET
+        state = 'queued', message = EXCLUDED.message, queue_name = EXCLUDED.queue_name,
+        available_at = EXCLUDED.available_at, worker_id = NULL, consumed_at = NULL, mtime = now()
+    RETURNING queue_name
+)
+SELECT pg_notify('dramatiq.' || queue_name || '.enqueue', '') FROM (SELECT DISTINCT queue_name FROM enqueued) AS queues
+"""
 
 
 class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships no types
     """dramatiq-postgres on Django's own database (tables in the schema `dramatiq`).
 
     Nothing connects before the first message: a management command that enqueues nothing opens no connection.
+    `options` are the package's.
     """
 
-    def __init__(self, middleware: list[Middleware]) -> None:
-        super().__init__(pool=_PoolOpenedByUse(), results=False, middleware=middleware)
+    def __init__(self, middleware: list[Middleware], **options: Any) -> None:
+        super().__init__(pool=_PoolOpenedByUse(), results=False, middleware=middleware, **options)
+
+    def enqueue_all(self, messages: Sequence[Message[Any]]) -> None:
+        """Enqueue the messages by Django's connection, in the surrounding transaction: with it, or not at all.
+
+        One statement, which the package has for a single one. Raises DataError for what jsonb does not take.
+        """
+        for message in messages:
+            self.emit_before("enqueue", message, None)
+        columns = [
+            [message.queue_name for message in messages],
+            [message.message_id for message in messages],
+            [message.encode().decode() for message in messages],
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(ENQUEUE_ALL, columns)
+        for message in messages:
+            self.emit_after("enqueue", message, None)
+
+
+class RedisBroker(redis.RedisBroker):
+    """Dramatiq's on the Redis at `url`. It waits for an answer for a while only, and asks no second time by itself."""
+
+    def __init__(self, url: str, middleware: list[Middleware], **options: Any) -> None:
+        client = Redis.from_url(
+            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
+        )
+        super().__init__(client=client, middleware=middleware, **options)  # type: ignore[no-untyped-call]
+
+
+class RabbitmqBroker(rabbitmq.RabbitmqBroker):
+    """Dramatiq's on the RabbitMQ at `url`, which has to confirm each message. What the URL says behind its question
+    mark wins over the times here."""
+
+    def __init__(self, url: str, middleware: list[Middleware], **options: Any) -> None:
+        address, _, given = url.partition("?")
+        times = {
+            "heartbeat": 60,
+            "blocked_connection_timeout": TIMEOUT,
+            "socket_timeout": TIMEOUT,
+            "stack_timeout": TIMEOUT,
+        }
+        query = urlencode(times | dict(parse_qsl(given)))
+        super().__init__(url=f"{address}?{query}", confirm_delivery=True, middleware=middleware, **options)
 
 
 class _PoolOpenedByUse(ConnectionPool[Connection[Any]]):

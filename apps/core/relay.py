@@ -1,26 +1,197 @@
 """From the outbox to the broker."""
 
-import dramatiq
-from django.db import transaction
-from django.db.models.functions import Now
-from dramatiq import Message
+import logging
+import select
+from collections.abc import Sequence
+from random import uniform
+from typing import Any, NamedTuple
 
-from apps.core.models import OutboxMessage
+import dramatiq
+import psycopg
+from django.db import DataError, ProgrammingError, close_old_connections, connection, transaction
+from dramatiq import Message
+from dramatiq.errors import DecodeError, QueueNotFound
+
+from apps.core import dead_letters
+from apps.core.broker import DatabaseBroker
+from apps.core.db import DATABASE_UNAVAILABLE, conninfo
+from apps.core.outbox import CHANNEL
+
+logger = logging.getLogger("broadside.relay")
+
+# Messages a transaction. When this process ends in the middle of one, the broker gets as many twice at most.
+BATCH = 200
+# Seconds. Notifications are lost with the connection that they would have come by; and delayed messages send none.
+POLL = 5
+# Seconds that a broker or a database which does not answer is left alone, at first and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10
+
+# Why the order of a key holds, whoever else is at work: whoever has claimed an earlier message has not deleted it in
+# this statement's snapshot, so a later one stays. And what is not in the snapshot was committed after it: nobody who
+# had waited for that could have written what is.
+CLAIM = """
+WITH claimed AS (
+    SELECT id, key, message FROM core_outboxmessage
+    WHERE due_at <= now() ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+)
+SELECT id, message FROM claimed
+WHERE key = '' OR NOT EXISTS (
+    SELECT FROM core_outboxmessage AS earlier
+    WHERE earlier.key = claimed.key AND earlier.id < claimed.id AND earlier.due_at <= now()
+    AND earlier.id NOT IN (SELECT id FROM claimed)
+)
+ORDER BY id
+"""
+# What a broker says to a message, rather than to all of them.
+REFUSALS = (DecodeError, QueueNotFound, DataError, ProgrammingError, TypeError, ValueError)
+
+
+class _Row(NamedTuple):
+    id: int
+    message: bytes
+
+
+class _Done(NamedTuple):
+    rows: int
+    failure: Exception | None
 
 
 def relay() -> int:
-    """Hand over what is due, oldest first, and give its number."""
+    """Hand over what is due, in the order in which it was written, and give its number. Others may do so beside it.
+
+    In batches, each a transaction of two statements: it claims the messages, skipping what others have claimed, and
+    deletes them once the broker has confirmed that it has them. When this process ends in between, the broker gets
+    them again; but not when that is PostgreSQL, which gets them in the same transaction. Messages of one key are handed
+    over in their order. One that the broker refuses becomes a dead letter.
+
+    Raises what a broker does that cannot be reached; what was handed over until then is.
+    """
     count = 0
-    while _relay_one():
-        count += 1
-    return count
+    while True:
+        done = _relay_batch()
+        count += done.rows
+        if done.failure is not None:
+            raise done.failure
+        if not done.rows:
+            return count
 
 
 @transaction.atomic
-def _relay_one() -> bool:
-    row = OutboxMessage.objects.filter(due_at__lte=Now()).order_by("pk").select_for_update(skip_locked=True).first()
-    if row is None:
-        return False
-    dramatiq.get_broker().enqueue(Message.decode(bytes(row.message)))
-    row.delete()
-    return True
+def _relay_batch() -> _Done:
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, [BATCH])
+        rows = [_Row(*row) for row in cursor.fetchall()]
+    if not rows:
+        return _Done(0, None)
+    broker = dramatiq.get_broker()
+    done = _in_this_transaction(broker, rows) if isinstance(broker, DatabaseBroker) else None
+    failure = None
+    if done is None:
+        done, failure = _one_by_one(broker, rows)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM core_outboxmessage WHERE id = ANY(%s)", [done])
+    return _Done(len(done), failure)
+
+
+def _in_this_transaction(broker: DatabaseBroker, rows: Sequence[_Row]) -> list[int] | None:
+    """The ids of all rows; or None, when there is one among them that the queue does not take."""
+    try:
+        with transaction.atomic():
+            broker.enqueue_all([Message.decode(row.message) for row in rows])
+    except REFUSALS:
+        return None
+    return [row.id for row in rows]
+
+
+def _one_by_one(broker: dramatiq.Broker, rows: Sequence[_Row]) -> tuple[list[int], Exception | None]:
+    """The ids of the rows that are dealt with, and why the others are not."""
+    done: list[int] = []
+    for row in rows:
+        try:
+            _hand_over(broker, Message.decode(row.message))
+        except REFUSALS as refusal:
+            logger.exception("The broker refuses a message: it is a dead letter now.")
+            dead_letters.bury(row.message, refusal)
+        except Exception as error:  # noqa: BLE001  (every client of a broker has errors of its own)
+            return done, error
+        done.append(row.id)
+    return done, None
+
+
+def _hand_over(broker: dramatiq.Broker, message: Message[Any]) -> None:
+    if isinstance(broker, DatabaseBroker):
+        with transaction.atomic():
+            broker.enqueue_all([message])
+    else:
+        broker.enqueue(message)
+
+
+class Relay:
+    """Relays until it is told to, through an outage of the broker or of PostgreSQL, which it says once."""
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+        self._listening: psycopg.Connection[Any] | None = None
+        self._pause = 0.0
+
+    def run(self) -> None:
+        """Return soon after `told`, a descriptor, can be read from."""
+        try:
+            while not self._rest():
+                self._work()
+        finally:
+            self._hang_up()
+
+    @property
+    def is_well(self) -> bool:
+        return not self._pause
+
+    def _work(self) -> None:
+        try:
+            if self._listening is None:
+                self._listening = psycopg.connect(conninfo(application_name="broadside-relay"), autocommit=True)
+                self._listening.execute(f"LISTEN {CHANNEL}")
+            for _ in self._listening.notifies(timeout=0):
+                pass
+            relay()
+            close_old_connections()
+        except Exception as error:  # noqa: BLE001  (see _one_by_one)
+            self._stumble(error)
+        else:
+            if self._pause:
+                logger.info("Messages are handed over again.")
+            self._pause = 0.0
+
+    def _stumble(self, error: Exception) -> None:
+        if not self._pause:
+            whose = "PostgreSQL" if isinstance(error, (*DATABASE_UNAVAILABLE, psycopg.Error)) else "the broker"
+            logger.error("No message is handed over until %s answers again.", whose, exc_info=error)
+        self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, self._pause * uniform(1.5, 2.5)))  # noqa: S311  (jitter)
+        close_old_connections()
+        if isinstance(error, psycopg.Error):
+            self._hang_up()
+
+    def _rest(self) -> bool:
+        """Wait until there may be something to do; true when told to stop."""
+        if self._pause or self._listening is None:
+            return bool(select.select([self._told], [], [], self._pause)[0])
+        ready, _, _ = select.select([self._told, self._listening.fileno()], [], [], self._until_due())
+        return self._told in ready
+
+    def _until_due(self) -> float:
+        """Seconds until the next delayed message is due, POLL at most."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT extract(epoch FROM min(due_at) - now()) FROM core_outboxmessage")
+                [due] = cursor.fetchone()
+        except DATABASE_UNAVAILABLE:
+            return 0
+        finally:
+            close_old_connections()
+        # What is due already is another relay's, or waits for it.
+        return POLL if due is None or due <= 0 else min(POLL, float(due))
+
+    def _hang_up(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None

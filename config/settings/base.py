@@ -67,10 +67,10 @@ def broker(url: str) -> dict[str, Any]:
     """django-dramatiq's settings for a `BROKER_URL`; unset means that PostgreSQL carries the messages."""
     brokers = {
         "": "apps.core.broker.DatabaseBroker",
-        "redis": "dramatiq.brokers.redis.RedisBroker",
-        "rediss": "dramatiq.brokers.redis.RedisBroker",
-        "amqp": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
-        "amqps": "dramatiq.brokers.rabbitmq.RabbitmqBroker",
+        "redis": "apps.core.broker.RedisBroker",
+        "rediss": "apps.core.broker.RedisBroker",
+        "amqp": "apps.core.broker.RabbitmqBroker",
+        "amqps": "apps.core.broker.RabbitmqBroker",
     }
     scheme = None
     with suppress(ValueError):  # an address in brackets that is none

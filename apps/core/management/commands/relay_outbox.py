@@ -1,15 +1,22 @@
-"""Hands the broker what it could not get when it was written."""
+"""Hands the broker what is written into the outbox."""
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
-from apps.core.relay import relay
+from apps.core.relay import Relay, relay
+from apps.core.stopping import ignore_further_signals, told_to_stop
 
 
 class Command(BaseCommand):
-    help = "Hand over the messages that have stayed in the outbox for a minute. For cron, every minute."
+    help = "Hand the messages of the outbox to the broker until told to stop. Several may run beside each other."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if count := relay():
-            self.stdout.write(f"Handed over {count} messages.")
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Hand over what is due, and end. For cron.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        if once:
+            self.stdout.write(f"Handed over {relay()} messages.")
+            return
+        Relay(told_to_stop()).run()
+        ignore_further_signals()
