@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils.module_loading import import_string
 
+from apps.core.actors import Actor
 from apps.core.broker import DatabaseBroker
 from apps.core.models import OutboxMessage
 
@@ -52,11 +53,11 @@ def empty_queue() -> Iterator[None]:
 
 
 @contextmanager
-def database_broker(*actors: dramatiq.Actor[..., Any]) -> Iterator[dramatiq.Broker]:
+def database_broker(*actors: Actor[...]) -> Iterator[dramatiq.Broker]:
     """A second one on the same tables, as a worker's process has: unlike the application's it can be closed."""
     broker = DatabaseBroker([import_string(path)() for path in settings.DRAMATIQ_BROKER["MIDDLEWARE"]])
     for actor in actors:
-        broker.declare_actor(actor)
+        broker.declare_actor(actor._declared)
     try:
         yield broker
     finally:

@@ -17,7 +17,7 @@ from apps.users import email_tokens
 from apps.users.models import EmailTokenPurpose, RefreshToken, Session, User
 from tests.api import Api
 from tests.make import PASSWORD, gid, make_comment, make_post, make_user
-from tests.test_races import orm, outcomes, queue, send, signed_in, until_waiting  # noqa: F401  (a fixture)
+from tests.test_races import orm, outcomes, send, signed_in, until_waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

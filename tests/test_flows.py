@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.core import mail
 
 from apps.core.db import connection_scope
+from apps.core.relay import relay
 from apps.users.tasks import mail_confirmation
 from tests.api import Api
 from tests.make import PASSWORD
@@ -130,5 +131,6 @@ async def test_everybody_who_registers_is_greeted(api: Api) -> None:
         refused = await api.refused("register", email="ann@example.com", password=PASSWORD, firstName="Ann")
         assert refused == [("UNIQUE", ["email"])]
         async with connection_scope():
+            await sync_to_async(relay)()
             await sync_to_async(wait_until)(lambda: len(mail.outbox) == 2 and queued() == [])
     assert sorted(message.to[0] for message in mail.outbox) == ["ann@example.com", "bob@example.com"]

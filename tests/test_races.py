@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,19 +27,13 @@ from apps.users.models import RefreshToken, Session, User
 from apps.users.services import sessions
 from tests.api import Api
 from tests.make import PASSWORD, access_token, gid, make_comment, make_post, make_tag, make_user
-from tests.tasks import empty_queue, queued
+from tests.tasks import written
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@pytest.fixture(autouse=True)
-def queue() -> Iterator[None]:
-    with empty_queue():
-        yield
 
 
 async def orm(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -79,7 +73,7 @@ async def test_one_address_in_two_spellings_becomes_one_account(api: Api) -> Non
     assert outcomes(payloads) == {"OK": 1, "UNIQUE": 1}
     [user] = await orm(lambda: list(User.objects.all()))
     assert user.email == "ann@example.com"
-    assert await orm(queued) == [("mail_confirmation", [user.email])]
+    assert await orm(written) == [("mail_confirmation", [user.email])]
 
 
 async def test_ten_posts_with_one_title_get_ten_slugs(api: Api) -> None:

@@ -4,22 +4,21 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.core.actors import Actor
+from apps.core.waker import Waker
 
 # The relay listens here.
 CHANNEL = "broadside_outbox"
 
 WRITE = """
-WITH written AS (
-    INSERT INTO core_outboxmessage (key, message, due_at)
-    SELECT %(key)s, message, now() + %(delay)s
-    FROM unnest(%(messages)s::bytea[]) WITH ORDINALITY AS sent (message, place) ORDER BY place
-    RETURNING id
-)
-SELECT pg_notify(%(channel)s, '') FROM written LIMIT 1
+INSERT INTO core_outboxmessage (key, message, due_at)
+SELECT %(key)s, message, now() + %(delay)s
+FROM unnest(%(messages)s::bytea[]) WITH ORDINALITY AS sent (message, place) ORDER BY place
 """
+
+_waker = Waker(CHANNEL)
 
 
 def send(actor: Actor[...], *args: Any, delay: timedelta | None = None, key: str = "") -> None:
@@ -40,5 +39,6 @@ def send_all(
     if not messages:
         return
     with connection.cursor() as cursor:
-        values: dict[str, Any] = {"key": key, "messages": messages, "delay": delay or timedelta(), "channel": CHANNEL}
+        values: dict[str, Any] = {"key": key, "messages": messages, "delay": delay or timedelta()}
         cursor.execute(WRITE, values)
+    transaction.on_commit(_waker.wake)

@@ -21,7 +21,7 @@ logger = logging.getLogger("broadside.relay")
 
 # Messages a transaction. When this process ends in the middle of one, the broker gets as many twice at most.
 BATCH = 200
-# Seconds. Notifications are lost with the connection that they would have come by; and delayed messages send none.
+# Seconds. Notifications are lost with the connection that they would have come by, or with whoever should send them.
 POLL = 5
 # Seconds that a broker or a database which does not answer is left alone, at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10

@@ -1,100 +1,81 @@
+"""A message is written with what it follows from, or not at all."""
+
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import dramatiq
+import psycopg
 import pytest
-from django.core.management import call_command
-from django.db import transaction
-from django.utils import timezone
-from dramatiq.brokers.redis import RedisBroker
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from apps.core import outbox
-from apps.core.broker import DatabaseBroker
+from apps.core.actors import Actor, actor
+from apps.core.db import conninfo
 from apps.core.models import OutboxMessage
-from tests.tasks import empty_queue, queued
+from tests.brokers import chosen
+from tests.tasks import written
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def broker() -> Iterator[DatabaseBroker]:
-    """The application's, for as long as the test: one that can be closed."""
-    before = dramatiq.get_broker()
-    made = DatabaseBroker(middleware=[])
-    dramatiq.set_broker(made)
-    with empty_queue():
-        yield made
-        made.close()
-        made.pool.close()
-    dramatiq.set_broker(before)
-
-
-def note(*args: object) -> None:
+def note() -> Iterator[Actor[...]]:
     """Nobody runs it here."""
+    with chosen(""):
+        yield actor(actor_name="note")(lambda *_: None)
 
 
-@pytest.fixture
-def actor(broker: DatabaseBroker) -> dramatiq.Actor[..., Any]:
-    return dramatiq.actor(broker=broker)(note)
-
-
-@pytest.fixture
-def cut_off() -> Iterator[dramatiq.Actor[..., Any]]:
-    """The same actor, where its broker cannot be reached."""
-    down = RedisBroker(url="redis://127.0.0.1:1/0", middleware=[])  # type: ignore[no-untyped-call]
-    yield dramatiq.actor(broker=down, actor_name="note")(note)
-    down.close()
-
-
-def test_messages_are_sent_in_order_when_the_outermost_transaction_commits(actor: dramatiq.Actor[..., Any]) -> None:
+def test_messages_are_written_in_order_when_the_outermost_transaction_commits(note: Actor[...]) -> None:
     with transaction.atomic():
-        outbox.send(actor, 1)
+        outbox.send(note, 1)
         with transaction.atomic():
-            outbox.send(actor, 2)
-        assert (OutboxMessage.objects.count(), queued()) == (2, [])
-    assert (OutboxMessage.objects.count(), queued()) == (0, [("note", [1]), ("note", [2])])
+            outbox.send_all(note, [(2,), (3, "x")])
+    assert written() == [("note", [1]), ("note", [2]), ("note", [3, "x"])]
 
 
-def test_a_savepoint_that_is_rolled_back_takes_its_messages_along(actor: dramatiq.Actor[..., Any]) -> None:
+def test_what_is_rolled_back_takes_its_messages_along(note: Actor[...]) -> None:
     with transaction.atomic():
         with transaction.atomic():
-            outbox.send(actor, 1)
+            outbox.send(note, 1)
             transaction.set_rollback(True)
-        outbox.send(actor, 2)
-    assert (OutboxMessage.objects.count(), queued()) == (0, [("note", [2])])
+        outbox.send(note, 2)
+    with transaction.atomic():
+        outbox.send(note, 3)
+        transaction.set_rollback(True)
+    assert written() == [("note", [2])]
 
 
-def test_without_a_transaction_a_message_is_sent_at_once(actor: dramatiq.Actor[..., Any]) -> None:
-    outbox.send(actor, 1)
-    assert queued() == [("note", [1])]
+def test_it_takes_one_statement_for_any_number_and_none_for_nothing(note: Actor[...]) -> None:
+    for calls, statements in ([(1,)], 1), ([(n,) for n in range(50)], 1), ([], 0):
+        with CaptureQueriesContext(connection) as queries:
+            outbox.send_all(note, calls)
+        assert len(queries) == statements
 
 
-def test_a_message_that_json_has_no_word_for_fails_its_writer(actor: dramatiq.Actor[..., Any]) -> None:
+def test_a_message_that_json_has_no_word_for_fails_its_writer(note: Actor[...]) -> None:
     with pytest.raises(TypeError):
-        outbox.send(actor, object())
+        outbox.send(note, object())
     assert not OutboxMessage.objects.exists()
 
 
-def test_a_broker_that_is_down_fails_nobody_and_gets_its_messages_later(
-    actor: dramatiq.Actor[..., Any], cut_off: dramatiq.Actor[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    with transaction.atomic():
-        outbox.send(cut_off, 1)
-        outbox.send(cut_off, 2)
-    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR", "ERROR"]
-    assert outbox.relay() == 0, "their writers may still be about to hand them over"
-    OutboxMessage.objects.update(created_at=timezone.now() - outbox.OVERDUE - timedelta(seconds=1))
-    assert outbox.relay() == 2
-    assert (OutboxMessage.objects.count(), queued()) == (0, [("note", [1]), ("note", [2])])
+def test_a_delay_is_counted_by_the_database(note: Actor[...]) -> None:
+    outbox.send(note, 1, delay=timedelta(minutes=5))
+    [row] = OutboxMessage.objects.all()
+    assert row.due_at - row.created_at == timedelta(minutes=5)
 
 
-def test_the_command_says_how_many_it_has_handed_over(
-    actor: dramatiq.Actor[..., Any], cut_off: dramatiq.Actor[..., Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    call_command("relay_outbox")
-    outbox.send(cut_off, 1)
-    OutboxMessage.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    call_command("relay_outbox")
-    assert capsys.readouterr().out == "Handed over 1 messages.\n"
-    assert queued() == [("note", [1])]
+def test_listeners_are_woken_by_what_has_committed_alone(note: Actor[...]) -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as listening:
+        listening.execute(f"LISTEN {outbox.CHANNEL}")
+        with transaction.atomic():
+            outbox.send(note, 1)
+            assert _heard(listening, 0.2) == 0
+            transaction.set_rollback(True)
+        outbox.send(note, 1, delay=timedelta(seconds=1))
+        assert _heard(listening, 10) == 1
+
+
+def _heard(listening: psycopg.Connection[Any], seconds: float) -> int:
+    """How many notifications have come by the first of them, or in this time."""
+    return len(list(listening.notifies(timeout=seconds, stop_after=1)))
