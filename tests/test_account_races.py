@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.hashers import MD5PasswordHasher, make_password
+from django.utils import timezone
 
 from apps.comments.models import Comment
 from apps.core.db import conninfo
 from apps.posts.models import Post
 from apps.users import email_tokens
 from apps.users.models import EmailTokenPurpose, RefreshToken, Session, User
+from apps.users.services import unconfirmed_accounts_purge
 from tests.api import Api
 from tests.make import PASSWORD, gid, make_comment, make_post, make_user
 from tests.test_races import orm, outcomes, send, signed_in, until_waiting
@@ -201,3 +204,41 @@ async def test_an_address_like_those_of_deleted_accounts_keeps_nobody_from_delet
     user, token = await orm(signed_in)
     await orm(make_user, email=f"deleted-{user.pk}@deleted.invalid")
     assert outcomes([await send(api, "deleteAccount", token=token, password=PASSWORD)]) == {"OK": 1}
+
+
+async def test_an_account_that_is_confirmed_while_it_is_being_purged_stays(api: Api, settings: Any) -> None:
+    settings.EMAIL_VERIFICATION = "required"
+    user = await orm(make_user, date_joined=timezone.now() - timedelta(days=31))
+    with psycopg.connect(conninfo()) as owner:
+        owner.execute("UPDATE users_user SET email_verified_at = now() WHERE id = %s", [user.pk])
+        # It waits for nobody.
+        assert await orm(unconfirmed_accounts_purge) == 0
+    assert await orm(User.objects.filter(pk=user.pk).exists)
+
+
+async def test_what_is_being_written_for_an_account_that_is_purged_is_not_stored(api: Api, settings: Any) -> None:
+    settings.EMAIL_VERIFICATION = "required"
+    author, post = await orm(make_user, date_joined=timezone.now() - timedelta(days=31)), await orm(make_post)
+    with psycopg.connect(conninfo()) as writer:
+        writer.execute(
+            "INSERT INTO comments_comment (post_id, author_id, depth, body, created_at) "
+            "VALUES (%s, %s, 0, 'Text.', now())",
+            [post.pk, author.pk],
+        )
+        assert await orm(unconfirmed_accounts_purge) == 1
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            writer.commit()
+    assert not await orm(Comment.objects.exists)
+
+
+async def test_a_link_that_is_followed_while_its_account_is_being_purged_is_no_longer_valid(
+    api: Api, settings: Any
+) -> None:
+    user = await orm(make_user)
+    token = await orm(issue, user, EmailTokenPurpose.VERIFY_EMAIL)
+    async with held("SELECT FROM users_user WHERE id = %s FOR UPDATE", user.pk, until=1) as purge:
+        following = asyncio.create_task(bring(api, "verifyEmail", token))
+        purge.execute("DELETE FROM users_emailtoken WHERE user_id = %s", [user.pk])
+        purge.execute("DELETE FROM users_user_groups WHERE user_id = %s", [user.pk])
+        purge.execute("DELETE FROM users_user WHERE id = %s", [user.pk])
+    assert outcomes([await following]) == {"INVALID_TOKEN": 1}

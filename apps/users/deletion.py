@@ -28,7 +28,7 @@ def delete(user: User) -> None:
     """
     for ending in reversed(_endings):
         ending(user, settings.ACCOUNT_DELETION == "erase")
-    # Their rows go with `purge_tokens`: whoever renews one at this moment holds what would have to be deleted.
+    # Their rows go with `manage.py purge`: whoever renews one at this moment holds what would have to be deleted.
     Session.objects.filter(user=user).end()
     user.email_tokens.all().delete()
     # The admin's history names what was changed there.

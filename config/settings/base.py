@@ -171,6 +171,8 @@ FRONTEND_URL = env.url("FRONTEND_URL")
 EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", among=("optional", "required"))
 # How long security events are kept; the database keeps them for 90 at least, by its own clock.
 SECURITY_EVENT_DAYS = env.number("SECURITY_EVENT_DAYS", 365, at_least=91)
+# How old an account gets that nobody confirms or uses, where EMAIL_VERIFICATION is required.
+UNVERIFIED_ACCOUNT_DAYS = env.number("UNVERIFIED_ACCOUNT_DAYS", 30, at_least=1)
 # What becomes of the posts and comments of a deleted account.
 ACCOUNT_DELETION = env.choice("ACCOUNT_DELETION", "keep", among=("keep", "erase"))
 
@@ -228,6 +230,8 @@ READ_CONCURRENCY = env.number("READ_CONCURRENCY", 4, at_least=1)
 GRAPHQL_INTROSPECTION = env.bool("GRAPHQL_INTROSPECTION", True)
 GRAPHQL_GRAPHIQL = env.bool("GRAPHQL_GRAPHIQL", False)
 
+# What `manage.py scheduler` runs.
+SCHEDULE = "config.schedule.JOBS"
 DRAMATIQ_BROKER = broker(env.str("BROKER_URL", ""))
 
 STRAWBERRY_DJANGO = {"FIELD_DESCRIPTION_FROM_HELP_TEXT": True}

@@ -77,6 +77,7 @@ def test_production_shows_no_explorer_and_no_introspection_and_no_debug_pages(pr
         ("LOG_LEVEL", "loud", "one of CRITICAL"),
         ("DATABASE_POOL_MAX", "0", "a whole number from 1 to"),
         ("TRUSTED_PROXIES", "-1", "a whole number from 0 to"),
+        ("UNVERIFIED_ACCOUNT_DAYS", "0", "a whole number from 1 to"),
         ("JWT_ACCESS_MINUTES", "0", "a whole number from 1 to 525600"),
         ("JWT_REFRESH_DAYS", "-1", "a whole number from 1 to 3650"),
         ("JWT_REFRESH_DAYS", "99999999999", "a whole number from 1 to 3650"),

@@ -5,7 +5,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-# Rows that are old enough may be deleted (`manage.py purge_tokens`); TRUNCATE, which only their owner can, may too.
+# Rows that are old enough may be deleted (`manage.py purge`); TRUNCATE, which only their owner can, may too.
 APPEND_ONLY = """
 CREATE FUNCTION users_securityevent_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -8,7 +8,7 @@ from apps.users.services.addresses import (
     email_verify,
 )
 from apps.users.services.passwords import password_change, password_reset, password_reset_request
-from apps.users.services.purging import expired_purge
+from apps.users.services.purging import purges, unconfirmed_accounts_purge
 from apps.users.services.sessions import (
     TokenJustSpent,
     TokenReused,
@@ -29,15 +29,16 @@ __all__ = [
     "email_change_request",
     "email_verification_request",
     "email_verify",
-    "expired_purge",
     "password_change",
     "password_reset",
     "password_reset_request",
     "profile_update",
+    "purges",
     "session_end",
     "session_renew",
     "session_revoke",
     "session_start",
     "sessions_revoke_others",
+    "unconfirmed_accounts_purge",
     "user_register",
 ]

@@ -44,8 +44,10 @@ def user_register(*, email: str, password: str, first_name: str, last_name: str,
 @transaction.atomic
 def _store(user: User) -> User | None:
     """The constraint decides, and in silence: PostgreSQL's log of errors would hold addresses and hashes."""
-    User.objects.bulk_create([user], ignore_conflicts=True)
-    stored = User.objects.get(email=user.email)
+    stored = None
+    while stored is None:  # what was in the way may have been purged before it was read
+        User.objects.bulk_create([user], ignore_conflicts=True)
+        stored = User.objects.filter(email=user.email).first()
     is_new = stored.password == user.password
     # For nobody it takes as long.
     roles.join(roles.AUTHOR, [stored.pk] if is_new else [])
