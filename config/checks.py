@@ -4,6 +4,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.management import get_commands
+
+from apps.core.schedule import jobs
 
 
 @register(Tags.database)
@@ -24,4 +27,21 @@ def check_connections(**_: Any) -> list[CheckMessage]:
             errors.append(
                 Error(f"DATABASES[{alias!r}] sets CONN_HEALTH_CHECKS: it blocks after a restart.", id="broadside.E004")
             )
+    return errors
+
+
+@register()
+def check_schedule(**_: Any) -> list[CheckMessage]:
+    """A job that is no command, or that another has the name of, would never run, or hide another's runs."""
+    names = [job.name for job in jobs()]
+    errors: list[CheckMessage] = [
+        Error(f"The schedule has a job {name!r}, and there is no such command.", id="broadside.E005")
+        for name in names
+        if name not in get_commands()
+    ]
+    errors += [
+        Error(f"The schedule has more than one job {name!r}.", id="broadside.E006")
+        for name in sorted(set(names))
+        if names.count(name) > 1
+    ]
     return errors

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django_dramatiq import admin as tasks
 
 from apps.core.errors import DomainError
+from apps.core.models import JobRun
 
 __all__ = ["BaseInlineFormSet", "ModelAdmin", "ModelForm", "TabularInline", "WatchedAdmin", "form_error"]
 
@@ -61,3 +62,13 @@ def form_error() -> Iterator[None]:
         yield
     except DomainError as error:
         raise ValidationError(error.message, code=error.code.lower()) from error
+
+
+@admin.register(JobRun)
+class JobRunAdmin(WatchedAdmin, ModelAdmin[JobRun]):
+    """What the scheduler has run, and how it went."""
+
+    list_display = ("job", "started_at", "ended_at", "outcome")
+    list_filter = ("job", "outcome")
+    ordering = ("-pk",)
+    show_full_result_count = False

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -5,7 +6,8 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 
-from config.checks import check_connections
+from apps.core.schedule import Job
+from config.checks import check_connections, check_schedule
 
 POOLED: dict[str, Any] = {
     "ENGINE": "apps.core.postgresql",
@@ -13,6 +15,9 @@ POOLED: dict[str, Any] = {
     "CONN_MAX_AGE": 0,
     "CONN_HEALTH_CHECKS": False,
 }
+
+
+MISSPELT = [Job(name, every=timedelta(days=1)) for name in ("purge", "perge", "purge")]
 
 
 def ids(messages: Any) -> list[str | None]:
@@ -52,3 +57,9 @@ def test_the_check_is_registered_and_these_settings_pass() -> None:
     registered = checks.registry.registry.registered_checks
     assert check_connections in registered
     assert checks.run_checks(databases=list(connections)) == []
+
+
+def test_jobs_that_would_never_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_schedule() == []
+    monkeypatch.setattr(settings, "SCHEDULE", f"{__name__}.MISSPELT")
+    assert ids(check_schedule()) == ["broadside.E005", "broadside.E006"]

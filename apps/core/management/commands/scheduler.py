@@ -1,0 +1,25 @@
+"""Runs the jobs of `config.schedule`, again and again."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.core import schedule
+from apps.core.scheduler import Scheduler
+from apps.core.stopping import ignore_further_signals, told_to_stop
+
+
+class Command(BaseCommand):
+    help = "Run the jobs of the schedule until told to stop. Of several that run, one is active, and the others wait."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Run what is due now, and end. For cron, every minute.")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        scheduler = Scheduler(schedule.jobs())
+        if once:
+            if not scheduler.run_what_is_due():
+                raise CommandError("A job has failed: see the log.")
+            return
+        scheduler.run(told_to_stop())
+        ignore_further_signals()
