@@ -2,20 +2,28 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import cache
+from typing import Any, TypeAlias
 
 import psycopg
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, JsonResponse
 
+from apps.core import background
 from apps.core.db import conninfo
 
 logger = logging.getLogger("broadside.health")
 
+# What a look at the database shows: the migrations that it has seen, and how the background work is, where asked for.
+Seen: TypeAlias = tuple[set[tuple[str, str]], dict[str, Any] | None]
+Look: TypeAlias = Callable[[], Coroutine[None, None, Seen]]
+
 # Seconds. Load balancers give up soon after.
 PATIENCE = 2
 
-_asking: asyncio.Task[set[tuple[str, str]]] | None = None
+_asking: dict[Look, asyncio.Task[Seen]] = {}
 
 
 def live(request: HttpRequest) -> JsonResponse:
@@ -26,36 +34,73 @@ def live(request: HttpRequest) -> JsonResponse:
 async def ready(request: HttpRequest) -> JsonResponse:
     """200 when the database answers within PATIENCE and is migrated, else 503 with the reason.
 
+    With `?verbose` the same, and how the background work is: see `apps.core.background`. Whatever that is, it changes
+    the status's word to "degraded", and not the code: requests are answered all the same.
+
     On a connection of its own: those of the pools may all be busy, which is no reason to send requests elsewhere. All
-    who ask at the same time share it, and the answer.
+    who ask for the same at the same time share it, and the answer.
     """
-    global _asking  # noqa: PLW0603  (one for the process, as its event loop is)
-    if _asking is None or _asking.done() or _asking.get_loop() is not asyncio.get_running_loop():
-        _asking = asyncio.ensure_future(_applied())
-        # Its failure is known by then to those who asked; asyncio would complain that nobody has waited for it.
-        _asking.add_done_callback(lambda asking: asking.cancelled() or asking.exception())
+    is_verbose = "verbose" in request.GET
     try:
-        async with asyncio.timeout(PATIENCE):  # told to stop, psycopg itself waits ten seconds more
-            applied = await asyncio.shield(_asking)
+        applied, seen = await _shared(_look_closely if is_verbose else _look)
     except (psycopg.Error, TimeoutError):
         logger.exception("The database does not answer.")
         return JsonResponse({"status": "no database"}, status=503)
-    if _wanted() <= applied:
+    if not _wanted() <= applied:
+        return JsonResponse({"status": "unmigrated"}, status=503)
+    if not is_verbose:
         return JsonResponse({"status": "ok"})
-    return JsonResponse({"status": "unmigrated"}, status=503)
+    if seen is None:
+        return JsonResponse({"status": "degraded"})
+    is_well = seen.pop("is_well")
+    return JsonResponse({"status": "ok" if is_well else "degraded", **seen})
 
 
-async def _applied() -> set[tuple[str, str]]:
-    """App and name of each migration that the database has seen. Raises TimeoutError after PATIENCE."""
+async def _shared(look: Look) -> Seen:
+    """What `look` gives, to all who ask for it now. Raises TimeoutError after PATIENCE, and what `look` raises."""
+    asking = _asking.get(look)
+    if asking is None or asking.done() or asking.get_loop() is not asyncio.get_running_loop():
+        asking = _asking[look] = asyncio.ensure_future(look())
+        # Its failure is known by then to those who asked; asyncio would complain that nobody has waited for it.
+        asking.add_done_callback(lambda asking: asking.cancelled() or asking.exception())
+    async with asyncio.timeout(PATIENCE):  # told to stop, psycopg itself waits ten seconds more
+        return await asyncio.shield(asking)
+
+
+async def _look() -> Seen:
+    async with _connected() as connection:
+        return await _applied(connection), None
+
+
+async def _look_closely() -> Seen:
+    async with _connected() as connection:
+        applied = await _applied(connection)
+        try:
+            # Less than PATIENCE: a look that takes too long must not cost the answer.
+            async with asyncio.timeout(PATIENCE / 2):
+                return applied, await background.look(connection)
+        except (psycopg.Error, TimeoutError):
+            logger.exception("Nothing is known of the background work.")
+            return applied, None
+
+
+@asynccontextmanager
+async def _connected() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection for one look. Raises TimeoutError within after PATIENCE."""
     async with (
         asyncio.timeout(PATIENCE),
         await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection,
     ):
-        try:
-            cursor = await connection.execute("SELECT app, name FROM django_migrations")
-        except psycopg.errors.UndefinedTable:
-            return set()
-        return {(app, name) for app, name in await cursor.fetchall()}
+        yield connection
+
+
+async def _applied(connection: psycopg.AsyncConnection[Any]) -> set[tuple[str, str]]:
+    """App and name of each migration that the database has seen."""
+    try:
+        cursor = await connection.execute("SELECT app, name FROM django_migrations")
+    except psycopg.errors.UndefinedTable:
+        return set()
+    return {(app, name) for app, name in await cursor.fetchall()}
 
 
 @cache

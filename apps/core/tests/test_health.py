@@ -2,22 +2,40 @@ import asyncio
 import gc
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import AsyncClient, Client, RequestFactory
+from django.utils import timezone
 
-from apps.core import health, statements
+from apps.core import health, pulse, schedule, statements
 from apps.core.db import conninfo
 from apps.core.health import PATIENCE
+from apps.core.leadership import Leadership
+from apps.core.models import DeadLetter, JobRun, OutboxMessage
+from apps.core.scheduler import LEADERSHIP
+
+DAYS = timedelta(days=2)
 
 
 def get(path: str) -> tuple[int, str]:
     response = Client().get(path)
     return response.status_code, response.json()["status"]
+
+
+def all_is_well() -> None:
+    """Every job, and a pulse, has just been done."""
+    now = timezone.now()
+    for name in [*(job.name for job in schedule.jobs()), pulse.WAY]:
+        started_at = now - timedelta(milliseconds=250)
+        JobRun.objects.create(job=name, started_at=started_at, ended_at=now, outcome="done")
 
 
 def test_alive_asks_nothing_of_the_database() -> None:
@@ -90,12 +108,90 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_complaint_of_async
             leaving = asyncio.ensure_future(health.ready(RequestFactory().get("/readyz")))
             await asyncio.sleep(0)
             leaving.cancel()
-            asking, health._asking = health._asking, None
-            assert asking is not None
+            asking = health._asking.pop(health._look)
             await asyncio.wait([asking])
     del asking
     gc.collect()
     assert [record.name for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_verbose_says_how_the_background_work_is() -> None:
+    all_is_well()
+    answer = Client().get("/readyz?verbose")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok"), answer.content
+    assert answer.json()["outbox"] == {"due": 0, "oldest_seconds": 0.0}
+    assert (answer.json()["dead_letters"], answer.json()["scheduler"]) == (0, "none")
+    assert answer.json()["pulse"]["lag_seconds"] == 0.25
+    assert {name: (job["late"], job["failing"]) for name, job in answer.json()["jobs"].items()} == {
+        job.name: (False, False) for job in schedule.jobs()
+    }
+
+
+def fail(job: str) -> None:
+    now = timezone.now()
+    JobRun.objects.create(job=job, started_at=now, ended_at=now, outcome="failed", detail="secret")
+
+
+def grow_old(job: str) -> None:
+    JobRun.objects.filter(job=job).update(started_at=Now() - DAYS, ended_at=Now() - DAYS)
+
+
+def leave_in_the_outbox() -> None:
+    OutboxMessage.objects.create(message=b"secret", due_at=timezone.now() - timedelta(seconds=61))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("trouble", "shown"),
+    [
+        (lambda: fail("purge"), lambda seen: seen["jobs"]["purge"]["failing"]),
+        (lambda: grow_old("check_data"), lambda seen: seen["jobs"]["check_data"]["late"]),
+        (lambda: JobRun.objects.filter(job="publish_due").delete(), lambda seen: seen["jobs"]["publish_due"]["late"]),
+        (lambda: grow_old(pulse.WAY), lambda seen: seen["pulse"]["late"]),
+        (leave_in_the_outbox, lambda seen: seen["outbox"]["due"] == 1 and seen["outbox"]["oldest_seconds"] >= 61),
+        (
+            lambda: DeadLetter.objects.create(message_id=uuid4(), actor="secret", message=b"secret", error="secret"),
+            lambda seen: seen["dead_letters"] == 1,
+        ),
+    ],
+    ids=["failing", "late", "never run", "no pulse", "stuck", "dead"],
+)
+def test_trouble_in_the_background_is_told_and_changes_no_code(
+    trouble: Callable[[], object], shown: Callable[[Any], bool]
+) -> None:
+    all_is_well()
+    trouble()
+    answer = Client().get("/readyz?verbose")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert shown(answer.json()), answer.content
+    assert b"secret" not in answer.content
+    assert get("/readyz") == (200, "ok")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_scheduler_that_leads_is_seen() -> None:
+    leading = Leadership(LEADERSHIP)
+    assert leading.attempt()
+    assert Client().get("/readyz?verbose").json()["scheduler"] == "active"
+    leading.give_up()
+    assert Client().get("/readyz?verbose").json()["scheduler"] == "none"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_background_work_that_nothing_can_be_learned_of_takes_no_server_out_of_service() -> None:
+    with psycopg.connect(conninfo()) as holder:
+        holder.execute("LOCK TABLE core_jobrun")
+        answer = Client().get("/readyz?verbose")
+    assert (answer.status_code, answer.json()) == (200, {"status": "degraded"})
+
+
+@pytest.mark.django_db
+def test_verbose_is_no_more_ready_than_without() -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        with database_at(nobody_listens.getsockname()[1]):
+            assert get("/readyz?verbose") == (503, "no database")
 
 
 @contextmanager
