@@ -31,7 +31,7 @@ EXPLORER = "explorer"
 
 
 class Command(BaseCommand):
-    """Runs PostgreSQL, the web server, the worker and the scheduler until Ctrl-C or until one fails."""
+    """Runs PostgreSQL, the web server, the scheduler, the relay and the worker until Ctrl-C or until one fails."""
 
     help = __doc__
     # They would run before PostgreSQL does; `migrate` runs them.
@@ -89,7 +89,9 @@ class Command(BaseCommand):
         """Run the children until one of them ends that should not. Raises CommandError with its name."""
         with Processes(sys.stdout, cwd=settings.BASE_DIR) as processes:
             processes.start("web", web_command(host, port, reload=reload))
-            processes.start("due", manage("publish_due", "--every", "5"))
+            # In this order they are stopped, too: what still writes messages before what carries them.
+            processes.start("schedule", manage("scheduler"))
+            processes.start("relay", manage("relay_outbox"))
             worker = manage("rundramatiq", "--processes", "1", "--threads", "4")
             processes.start("worker", [*worker, "--skip-logging", "--worker-shutdown-timeout", "5000"])
             if self.data_dir:
