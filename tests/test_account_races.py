@@ -212,7 +212,7 @@ async def test_an_account_that_is_confirmed_while_it_is_being_purged_stays(api: 
     with psycopg.connect(conninfo()) as owner:
         owner.execute("UPDATE users_user SET email_verified_at = now() WHERE id = %s", [user.pk])
         # It waits for nobody.
-        assert await orm(unconfirmed_accounts_purge) == 0
+        assert await asyncio.wait_for(orm(unconfirmed_accounts_purge), 20) == 0
     assert await orm(User.objects.filter(pk=user.pk).exists)
 
 
