@@ -24,11 +24,13 @@ from apps.core import pool  # noqa: E402
 from apps.core.client import scheme_of  # noqa: E402
 from apps.core.db import waits_bounded  # noqa: E402
 from apps.core.middleware import RequestIdMiddleware  # noqa: E402
-from apps.users.api.identity import identify  # noqa: E402
+from apps.core.stopping import when_told_to_stop  # noqa: E402
+from apps.users.api.identity import identify, viewers_of  # noqa: E402
 from apps.users.middleware import JWTMiddleware, authenticate_init  # noqa: E402
 from schema.endpoint import GraphQLEndpoint  # noqa: E402
 from schema.explorer import assets  # noqa: E402
 from schema.root import schema  # noqa: E402
+from schema.subscriptions import Subscriptions  # noqa: E402
 from schema.websocket import GraphQLSocket  # noqa: E402
 
 # New objects between two collections of the youngest generation; Python's own 700 suits programs without requests.
@@ -92,8 +94,9 @@ def _hsts() -> bytes:
     return f"max-age={settings.SECURE_HSTS_SECONDS}{subdomains}{preload}".encode()
 
 
-endpoint = GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None)
-socket = GraphQLSocket(schema, identify, authenticate_init)
+subscriptions = Subscriptions(schema, viewers_of)
+endpoint = GraphQLEndpoint(schema, identify, EXPLORER_DIST if settings.GRAPHQL_GRAPHIQL else None, subscriptions)
+socket = GraphQLSocket(schema, identify, authenticate_init, subscriptions)
 
 
 async def over_http_or_socket(scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,17 +146,22 @@ async def route(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Reads have their pool for as long as the server runs, and writes do not wait for locks as long as they last."""
+    """Reads have their pool for as long as the server runs, and writes do not wait for locks as long as they last.
+
+    Subscriptions end as soon as the process is told to stop: the server waits for their streams before it tells us.
+    """
     await receive()
+    subscriptions.hub.start()
     # In this order: reads have bounds of their own.
     async with pool.opened():
-        with waits_bounded(settings.DATABASE_LOCK_TIMEOUT_SECONDS):
+        with waits_bounded(settings.DATABASE_LOCK_TIMEOUT_SECONDS), when_told_to_stop(subscriptions.hub.stop):
             gc.collect()
             # What is there now stays: the collector need not look at it again, nor as often at what a request makes.
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD)
             await send({"type": "lifespan.startup.complete"})
             await receive()
+            subscriptions.hub.stop()
     await send({"type": "lifespan.shutdown.complete"})
 
 

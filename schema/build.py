@@ -19,8 +19,8 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.types import ExecutionContext
 
 from schema.cost import WEIGHT
-from schema.documents import MAX_ERRORS, Documents, Operation
-from schema.engine import BreadthFirstExecutor
+from schema.documents import MAX_ERRORS, Documents, Operation, Refused
+from schema.engine import BreadthFirstExecutor, opened
 from schema.gate import OPEN
 from schema.limits import LimitsRule
 from schema.scalars import CONFIG
@@ -45,18 +45,11 @@ class Schema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: `schema.errors.format_errors` logs what is unexpected, once and with its request."""
 
-    async def run(self, operation: Operation, variables: dict[str, Any], context: Any) -> ExecutionResult:
-        """The result of `operation`."""
-        executor = self.execution_context_class.build(
-            self._schema,
-            operation.document,
-            context_value=context,
-            raw_variable_values=variables,
-            operation_name=operation.name,
-            is_awaitable=cast("Any", optimized_is_awaitable),
-            max_coercion_errors=MAX_ERRORS,
-            hide_suggestions=self._hide_suggestions,
-        )
+    async def run(
+        self, operation: Operation, variables: dict[str, Any], context: Any, root: object = None
+    ) -> ExecutionResult:
+        """The result of `operation`. Of a subscription it is that of one event, whose row is `root`."""
+        executor = self._executor(operation, variables, context, root)
         if isinstance(executor, list):
             return ExecutionResult(None, executor)  # graphql-core has refused the variables
         result: Any = executor.execute_operation()
@@ -64,8 +57,32 @@ class Schema(strawberry.Schema):
             result = await result
         return cast("ExecutionResult", result)
 
+    async def opened(self, operation: Operation, variables: dict[str, Any], context: Any) -> Any:
+        """What the field of the subscription `operation` wants to be told of: see `live_field`. Raises Refused."""
+        executor = self._executor(operation, variables, context, None)
+        if isinstance(executor, list):
+            raise Refused(executor, executed=True)
+        try:
+            return await opened(executor)
+        except GraphQLError as error:
+            raise Refused([error], executed=True) from error
 
-def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
+    def _executor(self, operation: Operation, variables: dict[str, Any], context: Any, root: object) -> Any:
+        """graphql-core's, or what is wrong with the variables."""
+        return self.execution_context_class.build(
+            self._schema,
+            operation.document,
+            root_value=root,
+            context_value=context,
+            raw_variable_values=variables,
+            operation_name=operation.name,
+            is_awaitable=cast("Any", optimized_is_awaitable),
+            max_coercion_errors=MAX_ERRORS,
+            hide_suggestions=self._hide_suggestions,
+        )
+
+
+def build_schema(query: type, mutation: type, types: Sequence[Any], subscription: type | None = None) -> Schema:
     """The executable schema. GRAPHQL_INTROSPECTION and GRAPHQL_ENGINE are read here, GRAPHQL_MAX_* at each request."""
     rules: list[type[ASTValidationRule]] = [LimitsRule]
     if not settings.GRAPHQL_INTROSPECTION:
@@ -73,6 +90,7 @@ def build_schema(query: type, mutation: type, types: Sequence[Any]) -> Schema:
     schema = Schema(
         query=query,
         mutation=mutation,
+        subscription=subscription,
         types=types,
         config=CONFIG,
         execution_context_class=BreadthFirstExecutor if settings.GRAPHQL_ENGINE == "breadth" else None,

@@ -49,11 +49,15 @@ MAX_LINES = 5_000
 
 
 class Refused(Exception):
-    """The document, or what was asked for of it, cannot be run. `errors` say why, as clients read them."""
+    """The document, or what was asked for of it, cannot be run. `errors` say why, as clients read them.
 
-    def __init__(self, errors: Sequence[GraphQLError]) -> None:
+    They are about the document, or came out of its beginning to be `executed`: about values, or a resolver's.
+    """
+
+    def __init__(self, errors: Sequence[GraphQLError], *, executed: bool = False) -> None:
         super().__init__(errors)
         self.errors = errors
+        self.executed = executed
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +77,10 @@ class Operation:
     @property
     def is_mutation(self) -> bool:
         return self.node.operation is OperationType.MUTATION
+
+    @property
+    def is_subscription(self) -> bool:
+        return self.node.operation is OperationType.SUBSCRIPTION
 
     @property
     def name(self) -> str | None:

@@ -22,6 +22,7 @@ from schema.request import Request, Sent
 
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
 UNWANTED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)", re.IGNORECASE)
 
 
@@ -35,6 +36,7 @@ class Call(Request):
         # The server leaves the body of the answer to a HEAD out.
         self.method: str = "GET" if scope["method"] == "HEAD" else scope["method"]
         self.may_write = self.method != "GET"
+        self.may_stream = scope["method"] != "HEAD" and self._accepts(EVENT_STREAM)
         # Whether the body has come.
         self.is_read = False
 
@@ -46,9 +48,17 @@ class Call(Request):
     @property
     def accepts_response_json(self) -> bool:
         """Whether the client names the new media type in `Accept`, and not as one that it does not want (`q=0`)."""
+        return self._accepts(RESPONSE_JSON)
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether it wants a single answer as a stream, too: some clients accept both for whatever they send."""
+        return self.may_stream and not any(map(self._accepts, (JSON, RESPONSE_JSON, "*/*")))
+
+    def _accepts(self, media_type: str) -> bool:
         accept = self.header(b"accept")
-        return RESPONSE_JSON in accept.lower() and any(
-            _media_type(range) == RESPONSE_JSON and not UNWANTED.search(range) for range in accept.split(",")
+        return media_type in accept.lower() and any(
+            _media_type(range) == media_type and not UNWANTED.search(range) for range in accept.split(",")
         )
 
     async def read(self) -> None:

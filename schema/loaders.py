@@ -98,10 +98,13 @@ class Batcher(Generic[K, V]):
 
 
 class Batchers:
-    """The batchers of one request, by what they load. At most READ_CONCURRENCY of them read at a time."""
+    """The batchers of one request, by what they load. At most READ_CONCURRENCY of them read at a time.
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(settings.READ_CONCURRENCY)
+    Given `slots`, those of several requests share them.
+    """
+
+    def __init__(self, slots: asyncio.Semaphore | None = None) -> None:
+        self._slots = slots or asyncio.Semaphore(settings.READ_CONCURRENCY)
         self._batchers: dict[Hashable, Batcher[Any, Any]] = {}
 
     def of(self, key: Hashable, fetch: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> Batcher[K, V]:

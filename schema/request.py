@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from starlette.types import Scope
@@ -13,6 +13,9 @@ from starlette.types import Scope
 from apps.core.client import Client, client_of, header
 from schema.cookies import RefreshCookie
 from schema.errors import bad_input
+
+if TYPE_CHECKING:
+    from schema.subscriptions import Stream
 
 NAME = re.compile(r"\b(?:query|mutation|subscription)\s+([_A-Za-z][_0-9A-Za-z]{0,99})")
 ONLY_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,99}")
@@ -74,6 +77,9 @@ class Request(ABC):
         self.may_write = True
         # Whether it has begun to change something, and is at it.
         self.writes = False
+        # Whether more than one answer can be given the way it came; and those that are, of a subscription.
+        self.may_stream = True
+        self.stream: Stream | None = None
 
     @abstractmethod
     async def read(self) -> None:

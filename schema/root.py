@@ -11,10 +11,12 @@ from strawberry.tools import merge_types
 from apps.comments.api.loaders import comments_by_id
 from apps.comments.api.mutations import CommentMutation
 from apps.comments.api.queries import CommentQuery
+from apps.comments.api.subscriptions import CommentSubscription
 from apps.comments.api.types import CommentType
 from apps.posts.api.loaders import posts_by_id, tags_by_id
 from apps.posts.api.mutations import PostMutation
 from apps.posts.api.queries import PostQuery
+from apps.posts.api.subscriptions import PostSubscription
 from apps.posts.api.types import PostType, TagType
 from apps.users.api.loaders import sessions_by_id, users_by_id
 from apps.users.api.mutations import UserMutation
@@ -86,6 +88,12 @@ schema = build_schema(
         "Mutation",
         (UserMutation, PostMutation, CommentMutation),
         description="What can be changed. What the caller can put right comes back in the payload's `errors`.",
+    ),
+    subscription=_merged(
+        "Subscription",
+        (PostSubscription, CommentSubscription),
+        description="What can be told as soon as it happens, over a WebSocket or as server-sent events. Whether you "
+        "may see it is looked at for each event.",
     ),
     types=[UserType, SessionType, PostType, TagType, CommentType],
 )

@@ -23,7 +23,10 @@ from apps.core.db import connection_scope
 from schema.build import Schema
 from schema.errors import MASKS, RequestError, RequestErrorCode, error_entry, unexpected
 from schema.operations import Identify, Operations
+from schema.pubsub import Ended, Ending
 from schema.request import Request, Sent
+from schema.results import Result
+from schema.subscriptions import Stream, Subscriptions, last_words
 
 SUBPROTOCOL = "graphql-transport-ws"
 # Of UTF-8: a close frame has room for no more.
@@ -50,8 +53,9 @@ Authenticate = Callable[[Scope, dict[str, Any]], float | None]
 
 
 class CloseCode(IntEnum):
-    """Why a socket is closed: the protocol's own codes, and one of RFC 6455 after which clients come again."""
+    """Why a socket is closed: the protocol's own codes, and two of RFC 6455 after which clients come again."""
 
+    SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
@@ -76,15 +80,23 @@ class Closed(Exception):
 
 
 class GraphQLSocket:
-    """Answers GraphQL over WebSockets, under the limits that it has over HTTP; `identify` is that of Operations.
+    """Answers GraphQL over WebSockets, under the limits that it has over HTTP.
+
+    `identify` and `subscriptions` are those of Operations.
 
     A message has at most GRAPHQL_MAX_BODY_BYTES, an operation takes at most GRAPHQL_TIMEOUT_SECONDS, and a socket has
     at most GRAPHQL_SOCKET_MAX_OPERATIONS at a time. A client that takes nothing for GRAPHQL_TIMEOUT_SECONDS has gone.
     Who is asking is looked at in `connection_init`, and anew for each operation. The socket ends with its token.
     """
 
-    def __init__(self, schema: Schema, identify: Identify, authenticate: Authenticate) -> None:
-        self._operations = Operations(schema, identify)
+    def __init__(
+        self,
+        schema: Schema,
+        identify: Identify,
+        authenticate: Authenticate,
+        subscriptions: Subscriptions | None = None,
+    ) -> None:
+        self._operations = Operations(schema, identify, subscriptions)
         self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,8 +147,8 @@ class _Operation(Request):
 class _Connection:
     """One socket, from its acceptance to its end.
 
-    A task reads, and one more is at work for each operation. Whoever finds that the socket has to end says so to
-    `_end`, and `serve` ends it.
+    A task reads, and one more is at work for each operation, for a subscription as long as it lasts. Whoever finds that
+    the socket has to end says so to `_end`, and `serve` ends it.
     """
 
     def __init__(
@@ -250,6 +262,9 @@ class _Connection:
 
     async def _answer(self, operation: _Operation) -> None:
         result = await self._operations.run(operation, operation.patience())
+        if not isinstance(result, Result):
+            await self._pass_on(operation, result)
+            return
         # Stopped, or the socket has ended.
         if operation.is_stopped or self._ending.done():
             return
@@ -260,10 +275,35 @@ class _Connection:
         if result.errors is None:
             await self._say(type="complete", id=operation.id)
             return
-        await self._say(type="error", id=operation.id, payload=result.errors)
+        await self._refuse(operation, result.errors)
+
+    async def _refuse(self, operation: _Operation, errors: list[dict[str, Any]]) -> None:
+        await self._say(type="error", id=operation.id, payload=errors)
         # Its token is good for nothing any more. Where there was none, others of its operations may be open.
-        if result.status == RequestErrorCode.UNAUTHENTICATED.status and self._scope["auth"] is not None:
-            self._end(_forbidden(RequestErrorCode.UNAUTHENTICATED, result.errors[0]["message"]))
+        is_refused = errors[0]["extensions"]["code"] == RequestErrorCode.UNAUTHENTICATED
+        if is_refused and self._scope["auth"] is not None:
+            self._end(_forbidden(RequestErrorCode.UNAUTHENTICATED, errors[0]["message"]))
+
+    async def _pass_on(self, operation: _Operation, stream: Stream) -> None:
+        """Each event as soon as the client has taken the one before, until one of both sides ends it."""
+        try:
+            while not (operation.is_stopped or self._ending.done()):
+                body = await stream.next()
+                await self._say(type="next", id=operation.id, payload=orjson.Fragment(body))
+        except Ended as ended:
+            await self._end_of(operation, ended.ending)
+        finally:
+            stream.close()
+
+    async def _end_of(self, operation: _Operation, ending: Ending) -> None:
+        """A client subscribes again by itself where the socket is closed, not where its subscription is complete."""
+        if ending is Ending.SESSION_ENDED:
+            self._awaited.pop(operation.id, None)
+            await self._refuse(operation, last_words(operation, ending).errors or [])
+        elif ending is Ending.STOPPING:
+            self._end(Closed(CloseCode.SERVICE_RESTART, ending.message))
+        else:
+            self._end(Closed(CloseCode.TRY_AGAIN_LATER, f"{ending.code}: {ending.message}"))
 
 
 def _parsed(frame: Message) -> dict[str, Any]:

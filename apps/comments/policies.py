@@ -1,12 +1,19 @@
 """Who may do what to comments."""
 
 from apps.comments.models import Comment
+from apps.posts.models import Post
+from apps.posts.policies import can_see_post
 from apps.users.models import User
 
 
 def can_write_comments(actor: User | None) -> bool:
     """Comment and reply: every account, until an operator takes that right away."""
     return actor is not None and actor.has_perm("comments.add_comment")
+
+
+def can_see_comments_on(viewer: User | None, post: Post) -> bool:
+    """Read them: who may see the post, as `selectors.visible_to` has it."""
+    return can_see_post(viewer, post)
 
 
 def can_edit_comment(actor: User | None, comment: Comment) -> bool:

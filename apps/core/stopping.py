@@ -1,7 +1,12 @@
-"""Ending when a supervisor says so, for commands that run until then."""
+"""Ending when a supervisor says so: for commands that run until then, and for a server that has to know it early."""
 
+import asyncio
 import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,6 +25,34 @@ def ignore_further_signals() -> None:
     """Before the end: Python gives handlers up before it has ended, and another signal would kill it then."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def when_told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
+    """Have `stop` called, in the event loop, when a signal asks the process to stop within.
+
+    An ASGI server tells its application only when the last response has been sent, and a stream would be that for
+    ever. Whoever handles the signal goes on to do so; what nobody handles is left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal arrives here
+        return
+    loop = asyncio.get_running_loop()
+    before = {each: handler for each in STOPS if callable(handler := signal.getsignal(each))}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop)
+        before[signal.Signals(number)](number, frame)
+
+    for each in before:
+        signal.signal(each, handle)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            if signal.getsignal(each) is handle:
+                signal.signal(each, handler)
 
 
 def _tell(tell: int) -> None:

@@ -218,6 +218,11 @@ GRAPHQL_TIMEOUT_SECONDS = env.number("GRAPHQL_TIMEOUT_SECONDS", 30.0, at_least=0
 # How long a WebSocket may wait with its `connection_init`, and how many operations it may have at work.
 GRAPHQL_SOCKET_INIT_SECONDS = env.number("GRAPHQL_SOCKET_INIT_SECONDS", 10.0, at_least=0.1, at_most=3_600.0)
 GRAPHQL_SOCKET_MAX_OPERATIONS = env.number("GRAPHQL_SOCKET_MAX_OPERATIONS", 50, at_least=1)
+# How many subscriptions a process has, and how many one viewer, or an address without one, has there.
+GRAPHQL_MAX_SUBSCRIPTIONS = env.number("GRAPHQL_MAX_SUBSCRIPTIONS", 2_000, at_least=1)
+GRAPHQL_MAX_SUBSCRIPTIONS_PER_VIEWER = env.number("GRAPHQL_MAX_SUBSCRIPTIONS_PER_VIEWER", 50, at_least=1)
+# Carries events from the worker to the servers; "" is PostgreSQL. See apps/core/events.py.
+PUBSUB_URL = env.redis_url("PUBSUB_URL")
 # "breadth" resolves each field once for all objects of a level, "stock" object by object as graphql-core does.
 GRAPHQL_ENGINE = env.choice("GRAPHQL_ENGINE", "breadth", among=("breadth", "stock"))
 # How long a write, or the admin, waits for what somebody else has locked.

@@ -2,10 +2,11 @@
 
 from schema.engine.execute import Outcome
 from schema.engine.executor import BreadthFirstExecutor
-from schema.engine.fields import BatchField, batch_field, reads
+from schema.engine.fields import BatchField, batch_field, live_field, reads
 from schema.engine.internals import attributes_read
 from schema.engine.levels import Levels
 from schema.engine.permissions import Permission, Refusal
+from schema.engine.subscribing import opened
 
 __all__ = [
     "BatchField",
@@ -16,5 +17,7 @@ __all__ = [
     "Refusal",
     "attributes_read",
     "batch_field",
+    "live_field",
+    "opened",
     "reads",
 ]

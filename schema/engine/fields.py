@@ -97,6 +97,29 @@ def _one_by_one(resolver: BatchResolver) -> Callable[..., Any]:
     return resolve
 
 
+def live_field(opener: Callable[..., Any], *, description: str) -> Any:
+    """A field of the Subscription type. `await opener(info, **arguments)` gives whatever it wants to be told of.
+
+    That is done once, at the start. The parameters of `opener` after `info` become the field's arguments; what it
+    raises keeps the subscription from beginning. For each event the operation is executed with the event's row as
+    root, and that is the field's value.
+    """
+
+    def event(roots: Sequence[Any], info: Any, **arguments: Any) -> list[Any]:
+        return list(roots)
+
+    async def opening(roots: Sequence[Any], info: Any, **arguments: Any) -> Any:
+        return await opener(info, **arguments)
+
+    event.opening = opening  # type: ignore[attr-defined]
+    event.__name__, event.__module__ = getattr(opener, "__name__", "event"), opener.__module__
+    given = list(inspect.signature(opener).parameters.values())[1:]
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parents = [inspect.Parameter(name, keyword) for name in ("roots", "info")]
+    event.__signature__ = inspect.Signature([*parents, *given])  # type: ignore[attr-defined]
+    return batch_field(event, description=description)
+
+
 R = TypeVar("R", bound=BatchResolver)
 
 

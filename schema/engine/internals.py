@@ -149,6 +149,17 @@ def classified(
     return Field(key, name, Kind.EACH, nodes, parent, definition, resolve)
 
 
+def only_field(executor: Executor) -> Field:
+    """The root field of a subscription, which has one. Nothing is known yet of what is selected below."""
+    root_type = cast("GraphQLObjectType", executor.schema.get_root_type(executor.operation.operation))
+    [(key, details)] = root_fields(executor, root_type).grouped_field_set.items()
+    nodes = [detail.node for detail in details]
+    definition = cast("GraphQLField", executor.schema.get_field(root_type, nodes[0].name.value))
+    field = classified(executor, definition, key, nodes, root_type)
+    field.attributes = {}
+    return field
+
+
 def _is_attribute(field: StrawberryField, resolve: Any) -> bool:
     own = type(field).get_result is StrawberryField.get_result or getattr(field, "reads_attribute", False)
     return (
