@@ -40,14 +40,25 @@ def manage(environment: dict[str, str], *command: str) -> None:
 @contextmanager
 def served(environment: dict[str, str]) -> Iterator[str]:
     """The origin of a uvicorn process, which ends with it."""
+    port = free_port()
+    with serving(environment, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(environment: dict[str, str], port: int) -> Iterator[int]:
+    """The process' id."""
     serve = ["-m", "uvicorn", "config.asgi:application", f"--port={port}", "--no-access-log", "--log-level=warning"]
     process = subprocess.Popen([sys.executable, *serve, "--no-proxy-headers"], cwd=ROOT, env=environment)
     try:
         _wait(f"http://127.0.0.1:{port}/healthz")
-        yield f"http://127.0.0.1:{port}"
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
