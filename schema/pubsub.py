@@ -257,6 +257,11 @@ class Hub(Generic[S]):
         """How many subscriptions there are."""
         return self._by_who.total()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for all of them to be taken."""
+        return self._bytes
+
     def join(self, topic: Topic[S], who: Hashable, subscriber: S) -> Feed[S]:
         """A feed of what happens from now on, which has to be closed. Raises RATE_LIMITED for one too many.
 
