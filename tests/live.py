@@ -48,6 +48,16 @@ def live_server() -> Iterator[str]:
             process.wait(60)
 
 
+def work_off_live_tasks() -> None:
+    """Do what the live server's outbox asks for, in a process of its own, as its worker would."""
+    environment = clean_environment(
+        DJANGO_SETTINGS_MODULE="config.settings.dev", DATABASE_URL=database_url(dbname=DATABASE), LOG_LEVEL="WARNING"
+    )
+    code = "from tests.tasks import work_off; work_off()"
+    command = [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", code]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
 @contextmanager
 def _database() -> Iterator[str]:
     """The URL of an empty database on the server that the tests use."""

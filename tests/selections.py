@@ -55,7 +55,7 @@ def ways_to(*names: str) -> set[str]:
     return {
         f"{kind.name}.{name}"
         for kind in TYPES.values()
-        if isinstance(kind, GraphQLObjectType) and (kind is QUERY or _is_node(kind))
+        if isinstance(kind, GraphQLObjectType) and (kind.name in {"Query", "Subscription"} or _is_node(kind))
         for name, field in kind.fields.items()
         if get_named_type(field.type).name in given
     }

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from config.asgi import application as ours
 from config.asgi import subscriptions
+from schema.relay import parse_global_id
 from tests.backends import until
 from tests.sockets import Socket, connected
 
@@ -182,3 +183,26 @@ async def until_there_are(number: int) -> None:
 def say(topic: str, key: int) -> None:
     """What PostgreSQL would say once the test had committed."""
     subscriptions.hub.hear(topic, key)
+
+
+async def heard(operation: str, token: str | None, topic: str, ids: list[str]) -> list[str] | None:
+    """The ids that are told of those that are said, up to the last of them, which has to be told.
+
+    None when the subscription does not begin.
+    """
+    source = EventSource({"query": operation}, token)
+    try:
+        if await source.next_event() != ("", None):
+            assert await source.events() == [("complete", None)]
+            return None
+        for id in ids:
+            say(topic, parse_global_id(id)[1])
+        told: list[str] = []
+        while ids[-1] not in told:
+            event = await source.next_event()
+            assert event is not None
+            [row] = event[1]["data"].values()
+            told.append(row["id"])
+        return told
+    finally:
+        await source.leave()

@@ -1,4 +1,4 @@
-"""Hostile values in every argument of every mutation: each is a coded refusal, and nothing is stored."""
+"""Hostile values in every argument of every mutation and subscription: a coded refusal, and nothing is stored."""
 
 import json
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from schema.relay import global_id
 from schema.root import schema
 from tests.api import Answer, Api
 from tests.make import PASSWORD, Make, gid
+from tests.streams import over_events
 
 # Hundreds of requests over code that other tests have measured: coverage would take as long again.
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
@@ -227,6 +228,16 @@ async def test_ids_that_are_none(world: World, mutation: str, field: str) -> Non
         answer = await send(world.client, mutation, world.good(mutation) | {field: global_id(kind, number)})
         assert refusals(answer)[0] in {"NOT_FOUND", "INVALID"}
     assert await sync_to_async(stored)() == before
+
+
+async def test_ids_that_are_none_keep_subscriptions_from_beginning(world: World) -> None:
+    operation = "subscription($id: ID!) { commentAdded(postId: $id) { id } }"
+    numbers = [global_id("Post", number) for number in (2**63 - 1, 2**62)]
+    for value in [*BAD_IDS, *numbers]:
+        async with over_events(operation, world.client.token, id=value) as live:
+            [error, *_] = await live.refused()
+        code = error["extensions"]["code"]
+        assert code in ({"NOT_FOUND"} if value in numbers else {"BAD_USER_INPUT", "QUERY_TOO_COMPLEX"}), value
 
 
 BAD_DATES = [

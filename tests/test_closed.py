@@ -15,6 +15,7 @@ from schema.root import schema
 from tests.api import Api
 from tests.make import PASSWORD, Make, gid
 from tests.selections import TYPES, root_fields, selection_of
+from tests.streams import over_socket
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +57,21 @@ async def test_no_query_is_carried_out(api: Api, make: Make, name: str) -> None:
     await make.comment()
     field = f"{name}({ARGUMENTS[name]})" if name in ARGUMENTS else name
     await assert_refused(api, f"{{ {field} {selection_of(root_fields()[name], 0)} }}")
+
+
+def subscriptions() -> list[str]:
+    kind = TYPES["Subscription"]
+    assert isinstance(kind, GraphQLObjectType)
+    return list(kind.fields)
+
+
+@pytest.mark.parametrize("name", subscriptions())
+async def test_no_subscription_begins(api: Api, make: Make, name: str) -> None:
+    field = {"commentAdded": f'commentAdded(postId: "{gid(await make.post())}")'}.get(name, name)
+    await assert_refused(api, f"subscription {{ {field} {{ id }} }}")
+    async with over_socket(f"subscription {{ {field} {{ id }} }}") as live:
+        [error] = await live.refused()
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("name", sorted(mutations().keys() - OPEN))

@@ -1,6 +1,7 @@
 """Every code of the API, and an operation that produces it."""
 
 import ast
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,7 @@ from apps.core.errors import ErrorCode
 from apps.posts.models import Post, PostStatus
 from schema.engine import Permission, batch_field
 from schema.errors import RequestErrorCode
+from schema.relay import global_id
 from schema.tests import test_errors
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Answer, Api
@@ -108,6 +110,16 @@ async def changed_meanwhile(api: Api) -> Answer:
     return await api("query($id: ID!) { comment(id: $id) { post { id } } }", id=gid(comment))
 
 
+async def no_such_post(api: Api) -> Answer:
+    query = "subscription($id: ID!) { commentAdded(postId: $id) { id } }"
+    variables = {"id": global_id("Post", 10**15)}
+    headers = {"Accept": "text/event-stream"}
+    response = await api.client.post("/graphql/", json={"query": query, "variables": variables}, headers=headers)
+    name, data, *_ = response.text.splitlines()
+    assert name == "event: next"
+    return Answer(200, response.headers, response.content, json.loads(data.removeprefix("data: ")), 0, 0)
+
+
 async def too_complex(api: Api) -> Answer:
     return await api("{" + " ".join(f"a{number}: __typename" for number in range(51)) + "}")
 
@@ -179,6 +191,7 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
     RequestErrorCode.UNAUTHENTICATED: bad_token,
     RequestErrorCode.BAD_USER_INPUT: bad_user_input,
     RequestErrorCode.FORBIDDEN: not_allowed,
+    RequestErrorCode.NOT_FOUND: no_such_post,
     RequestErrorCode.CONFLICT: changed_meanwhile,
     RequestErrorCode.RATE_LIMITED: too_many,
     RequestErrorCode.QUERY_TOO_COMPLEX: too_complex,
@@ -192,7 +205,6 @@ REQUESTS: dict[RequestErrorCode, Callable[[Api], Awaitable[Answer]]] = {
 # Part of the contract, so that clients can prepare for them, but nothing raises them yet.
 UNUSED: dict[StrEnum, str] = {
     RequestErrorCode.DOCUMENT_NOT_FOUND: "there are no stored documents yet",
-    RequestErrorCode.NOT_FOUND: "reads answer null, and mutations refuse in their payload",
 }
 
 

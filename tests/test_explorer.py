@@ -29,6 +29,8 @@ from playwright.async_api import (
 
 from config import explorer_build
 from schema import explorer
+from schema.relay import global_id
+from tests.live import work_off_live_tasks
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM_ARGS = [
@@ -240,7 +242,7 @@ async def test_a_missing_chunk_of_the_editors_is_told_and_a_reload_mends_it(
 @in_browser
 async def test_first_visit_opens_with_the_example_operations(visit: Visit) -> None:
     tabs = visit.page.locator("[role=tab] button:not([aria-label])")
-    await expect(tabs).to_have_text(["SignIn", "NestedFeed", "WritePost", "AddComment"])
+    await expect(tabs).to_have_text(["SignIn", "NestedFeed", "WritePost", "AddComment", "LiveComments"])
     await expect(visit.page.locator(VARIABLES)).to_contain_text("author@example.com")
 
 
@@ -271,6 +273,44 @@ async def test_after_sign_in_the_examples_that_write_run_as_they_stand(visit: Vi
     added = (await visit.run())["data"]["addComment"]
     assert added["errors"] == []
     assert added["comment"]["body"] == "Commented from the explorer."
+
+
+@in_browser
+async def test_a_comment_arrives_in_the_running_subscription_until_it_is_stopped(
+    visit: Visit, explorer_url: str
+) -> None:
+    await visit.choose("LiveComments", shows="subscription LiveComments")
+    async with visit.page.expect_response(_is_operation):
+        await visit.button.click()
+    for body in ("Seen while it was written.", "And another."):
+        await asyncio.to_thread(add_comment, explorer_url, body)
+        await expect(visit.result).to_contain_text(body)
+
+    async with visit.page.expect_event("requestfailed"):
+        await visit.button.click()
+    # The same button runs it again: it had stopped.
+    async with visit.page.expect_response(_is_operation):
+        await visit.button.click()
+    await asyncio.to_thread(add_comment, explorer_url, "Seen once more.")
+    await expect(visit.result).to_contain_text("Seen once more.")
+    assert visit.console == []
+
+
+def add_comment(explorer_url: str, body: str) -> None:
+    """By another client, to the post that stands in the tab; the worker has then told of it."""
+
+    def ask(query: str, token: str | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = httpx.post(explorer_url, json={"query": query}, headers=headers)
+        return answer.json()["data"].popitem()[1]
+
+    signed_in = ask(
+        'mutation { login(input: {email: "author@example.com", password: "broadside-demo"}) { accessToken } }'
+    )
+    fields = f'postId: "{global_id("Post", 1)}", body: "{body}"'
+    added = ask(f"mutation {{ addComment(input: {{{fields}}}) {{ errors {{ code }} }} }}", signed_in["accessToken"])
+    assert added["errors"] == []
+    work_off_live_tasks()
 
 
 @in_browser

@@ -1,4 +1,4 @@
-"""Every query and mutation as everybody: what happens is what the table in docs/permissions.md says."""
+"""Every query, mutation and subscription as everybody: what happens is what the table in docs/permissions.md says."""
 
 import json
 import re
@@ -12,15 +12,18 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from graphql import GraphQLObjectType
 
+from apps.comments.tasks import comments_on
 from apps.core.client import Client
 from apps.posts.models import PostStatus
+from apps.posts.tasks import POST_PUBLISHED
 from apps.users import email_tokens
 from apps.users.models import EmailTokenPurpose, User
 from apps.users.services import session_start
-from schema.relay import global_id
+from schema.relay import global_id, parse_global_id
 from tests.api import Api
 from tests.make import PASSWORD, access_token, gid, make_comment, make_post, make_tag, make_user
 from tests.selections import TYPES
+from tests.streams import heard
 
 # Hundreds of requests over code that other tests have measured: coverage would take as long again.
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
@@ -167,6 +170,27 @@ async def revokes_others(house: House) -> str:
     return errors[0]["code"] if errors else "yes"
 
 
+async def hears_of_posts(house: House) -> str:
+    """Whose posts are told to who asks. What everybody hears is said last."""
+    ids = [house.posts[kind] for kind in ("hidden", "own", "public")]
+    told = await heard("subscription { postPublished { id } }", house.client.token, POST_PUBLISHED, ids)
+    if told is None:
+        raise Refused
+    return WORDS[tuple(kind for kind, id in house.posts.items() if id in told)]
+
+
+async def hears_of_comments(house: House) -> str:
+    """On whose posts comments are told to who asks: on others no subscription begins."""
+    told: list[str] = []
+    for kind, post in house.posts.items():
+        operation = f'subscription {{ commentAdded(postId: "{post}") {{ id }} }}'
+        topic = comments_on(parse_global_id(post)[1])
+        told += await heard(operation, house.client.token, topic, [house.comments[kind]]) or []
+    if not told:
+        raise Refused
+    return WORDS[tuple(kind for kind, id in house.comments.items() if id in told)]
+
+
 SCENARIOS: dict[str, Scenario] = {
     "Query.node": shows("posts", one_by_one("node")),
     "Query.nodes": shows("posts", lambda ids: f"nodes(ids: {json.dumps(ids)}) {{ id }}"),
@@ -177,6 +201,8 @@ SCENARIOS: dict[str, Scenario] = {
     "Query.posts": shows("posts", lambda ids: "posts { nodes { id } }"),
     "Query.tags": shows("tags", lambda ids: "tags { nodes { id } }"),
     "Query.comment": shows("comments", one_by_one("comment")),
+    "Subscription.postPublished": hears_of_posts,
+    "Subscription.commentAdded": hears_of_comments,
     "User.email": has("users", "User.email"),
     "User.emailVerified": has("users", "User.emailVerified"),
     "User.sessions": has("users", "User.sessions { id }"),

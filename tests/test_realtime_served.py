@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from apps.posts.models import BODY_MAX
@@ -56,6 +57,11 @@ async def until_one_is_dropped(key: int) -> int:
     raise AssertionError("a client that reads nothing is told more and more")
 
 
+async def read_to_the_end(client: ClientConnection) -> None:
+    while True:
+        await heard(client)
+
+
 async def test_a_socket_that_is_not_read_from_is_dropped_with_a_reason(make: Make) -> None:
     post = await make.post(body="x" * BODY_MAX)
     async with served(application) as (server, url), begun(url) as client:
@@ -66,8 +72,7 @@ async def test_a_socket_that_is_not_read_from_is_dropped_with_a_reason(make: Mak
         assert number > pubsub.MAX_BYTES // BODY_MAX
         client.transport.resume_reading()
         with pytest.raises(ConnectionClosed) as ended:
-            while True:
-                await heard(client)
+            await read_to_the_end(client)
         assert ended.value.rcvd is not None
         code, reason = ended.value.rcvd.code, ended.value.rcvd.reason
         assert (code, reason.partition(":")[0]) == (1013, "RATE_LIMITED")

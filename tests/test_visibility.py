@@ -12,12 +12,15 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from apps.comments.models import Comment
+from apps.comments.tasks import comments_on
 from apps.posts.models import Post, PostStatus, Tag
+from apps.posts.tasks import POST_PUBLISHED
 from apps.users.models import User
 from schema.relay import global_id
 from tests.api import Answer, Api
 from tests.make import gid, make_comment, make_post, make_tag, make_user
 from tests.selections import ways_in, ways_to
+from tests.streams import heard
 
 # Hundreds of requests over code that other tests have measured: coverage would take as long again.
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
@@ -205,6 +208,22 @@ async def through_posts_of_comments(api: Api, house: House) -> list[str]:
     return list({node["post"]["id"] for node in nodes})
 
 
+async def through_posts_published(api: Api, house: House) -> list[str]:
+    # What everybody sees is said last.
+    statuses = sorted(house.posts, key=lambda status: status in PUBLIC)
+    ids = [gid(house.posts[status]) for status in statuses]
+    return await heard("subscription { postPublished { id } }", api.token, POST_PUBLISHED, ids) or []
+
+
+async def through_comments_added(api: Api, house: House) -> list[str]:
+    found: list[str] = []
+    for status, post in house.posts.items():
+        operation = f'subscription {{ commentAdded(postId: "{gid(post)}") {{ id }} }}'
+        ids = [gid(house.comments[status]), gid(house.replies[status])]
+        found += await heard(operation, api.token, comments_on(post.pk), ids) or []
+    return found
+
+
 DOORS = {
     "post by id": through_post_by_id,
     "post by slug": through_post_by_slug,
@@ -229,7 +248,11 @@ DOORS = {
     "replies": through_replies,
     "comments of user": through_comments_of_user,
     "post of comments": through_posts_of_comments,
+    "posts published": through_posts_published,
+    "comments added": through_comments_added,
 }
+# By these no request comes that could be looked at.
+STREAMS = ("posts published", "comments added")
 
 
 @pytest.mark.parametrize("viewer", SEES)
@@ -247,8 +270,10 @@ async def test_every_way_to_posts_and_comments_is_a_door(api: Api, house: House)
         asked.append(json.loads(request.content)["query"])
 
     api.client.event_hooks["request"].append(keep)
-    for look in DOORS.values():
-        await look(api, house)
+    for name, look in DOORS.items():
+        if name not in STREAMS:
+            await look(api, house)
+    asked += ["subscription { postPublished { id } }", 'subscription { commentAdded(postId: "") { id } }']
     assert ways_to("Post", "Comment") - set().union(*map(ways_in, asked)) == set()
 
 

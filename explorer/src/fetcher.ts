@@ -1,6 +1,7 @@
-import { createGraphiQLFetcher, type Fetcher } from "@graphiql/toolkit";
+import { createGraphiQLFetcher, type Fetcher, type FetcherResult, type Observable } from "@graphiql/toolkit";
+import { results } from "./events";
 import * as session from "./session";
-import { type Operation, operationNames, read } from "./watch";
+import { isSubscription, type Operation, operationNames, read } from "./watch";
 
 const page = new URL(import.meta.env.BASE_URL, location.origin);
 const endpoint = new URL("..", page);
@@ -10,6 +11,19 @@ const endpoint = new URL("..", page);
  * and takes from the answer what it says about the session.
  */
 async function fetchWithSession(url: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const { response, type, token } = await fetchWithToken(url, init);
+  if (type.startsWith("multipart/mixed")) return response;
+  if (!type.includes("json")) throw await unreadable(response);
+
+  const operation = JSON.parse(String(init.body)) as Operation;
+  const refused = apply(operation, await response.clone().json().catch(() => null), token);
+  // The docs must load even though the kept token has run out. GraphiQL's own second try leaves subscriptions out.
+  if (refused && operation.operationName === "IntrospectionQuery") return fetchWithSession(url, init);
+  return response;
+}
+
+/** The answer with its type, and the kept token if that was sent. */
+async function fetchWithToken(url: RequestInfo | URL, init: RequestInit) {
   const headers = new Headers(init.headers);
   const token = headers.has("authorization") ? undefined : session.current().session?.token;
   if (token) headers.set("authorization", `Bearer ${token}`);
@@ -18,16 +32,37 @@ async function fetchWithSession(url: RequestInfo | URL, init: RequestInit = {}):
   const response = await fetch(url, { ...init, headers, redirect: "error" }).catch(() => {
     throw plain("The server does not answer. Is it running?");
   });
-  const type = response.headers.get("content-type") ?? "";
-  if (type.startsWith("multipart/mixed")) return response;
-  if (!type.includes("json")) throw plain(`The server answered ${response.status}: ${(await response.text()).slice(0, 500)}`);
-
-  const operation = JSON.parse(String(init.body)) as Operation;
-  const refused = apply(operation, await response.clone().json().catch(() => null), token);
-  // The docs must load even though the kept token has run out. GraphiQL's own second try leaves subscriptions out.
-  if (refused && operation.operationName === "IntrospectionQuery") return fetchWithSession(url, init);
-  return response;
+  return { response, type: response.headers.get("content-type") ?? "", token };
 }
+
+const unreadable = async (response: Response): Promise<Error> =>
+  plain(`The server answered ${response.status}: ${(await response.text()).slice(0, 500)}`);
+
+/** Tells `observer` of each event of a subscription, until `signal` says that nobody wants to hear more. */
+async function listen(operation: Operation, headers: HeadersInit, signal: AbortSignal, observer: Observer): Promise<void> {
+  const all = { ...headers, accept: "text/event-stream", "content-type": "application/json" };
+  const init: RequestInit = { method: "POST", headers: all, body: JSON.stringify(operation), signal };
+  const { response, type, token } = await fetchWithToken(endpoint.href, init);
+  if (!type.startsWith("text/event-stream")) throw await unreadable(response);
+  for await (const result of results(response)) {
+    apply(operation, result, token);
+    observer.next(result as FetcherResult);
+  }
+  observer.complete();
+}
+
+type Observer = { next: (result: FetcherResult) => void; error: (error: Error) => void; complete: () => void };
+
+/** A subscription as GraphiQL takes it, whose stop button unsubscribes. */
+const subscription = (operation: Operation, headers: HeadersInit) => ({
+  subscribe(observer: Observer) {
+    const stop = new AbortController();
+    listen(operation, headers, stop.signal, observer).catch((error: Error) => {
+      if (!stop.signal.aborted) observer.error(plain(error.message));
+    });
+    return { unsubscribe: () => stop.abort() };
+  },
+});
 
 /** Changes the session as `answer` says; true when the server refused `token`, the kept one that was sent. */
 function apply(operation: Operation, answer: unknown, token: string | undefined): boolean {
@@ -53,12 +88,13 @@ function plain(message: string): Error {
   return error;
 }
 
-// Subscriptions need one more option here: `wsClient`, a graphql-ws client for the same address.
 const send = createGraphiQLFetcher({ url: endpoint.href, fetch: fetchWithSession });
 
 /** What GraphiQL calls. Its operation name lags 0.1 s behind the editor: a name that is not there is mended. */
 export const fetcher: Fetcher = (params, options) => {
   const names = operationNames(params.query);
   const known = !params.operationName || names.includes(params.operationName);
-  return send(known ? params : { ...params, operationName: names[0] }, options);
+  const operation = known ? params : { ...params, operationName: names[0] };
+  if (isSubscription(operation)) return subscription(operation, options?.headers ?? {}) as Observable<FetcherResult>;
+  return send(operation, options);
 };

@@ -130,4 +130,23 @@ mutation AddComment($input: AddCommentInput!) {
   variables: pretty({ input: { postId: btoa("Post:1"), body: "Commented from the explorer." } }),
 };
 
-export const tabs = [signIn, nestedFeed, writePost, addComment] as const;
+const liveComments = {
+  query: `# Run this, and it waits: the button stops it. Then
+# open the explorer in a second window and run
+# AddComment there: the comment arrives here.
+
+subscription LiveComments($postId: ID!) {
+  commentAdded(postId: $postId) {
+    id
+    body
+    createdAt
+    author {
+      fullName
+    }
+  }
+}
+`,
+  variables: pretty({ postId: btoa("Post:1") }),
+};
+
+export const tabs = [signIn, nestedFeed, writePost, addComment, liveComments] as const;

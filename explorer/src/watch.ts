@@ -57,6 +57,12 @@ export function read(operation: Operation, answer: unknown): Event[] {
 export const operationNames = (query: string): string[] =>
   operationsOf(parsed(query)).flatMap((node) => node.name?.value ?? []);
 
+/** Whether the operation that would run is a subscription. */
+export function isSubscription(operation: Operation): boolean {
+  const document = parsed(operation.query);
+  return document !== null && chosen(document, operation.operationName)?.operation === "subscription";
+}
+
 function succeeded(value: (path: string[]) => unknown): boolean {
   const errors = value(["errors"]);
   return value(["success"]) !== false && !(Array.isArray(errors) && errors.length > 0);

@@ -36,6 +36,7 @@ FIELDS = {
         "comment(id: ID!)": "Comment",
         f"tags({PAGE}, search: String)": "TagConnection!",
     },
+    "Subscription": {"postPublished": "Post!", "commentAdded(postId: ID!)": "Comment!"},
     "Node": {"id": "ID!"},
     "User": {
         "id": "ID!",
