@@ -16,12 +16,14 @@ from django.db import OperationalError, connections, transaction
 from psycopg.conninfo import conninfo_to_dict
 from redis import Redis, RedisError
 
+from apps.comments.tasks import comments_on
 from apps.core import events
 from apps.core.db import conninfo
 from apps.posts.models import PostStatus
 from config.asgi import subscriptions
 from config.embedded_postgres import running
 from schema.pubsub import Body, Feed, Hub, Topic
+from schema.relay import global_id
 from tests.api import Api
 from tests.backends import Backends, until
 from tests.make import Make, gid
@@ -130,6 +132,27 @@ async def test_subscriptions_hold_no_connection_but_one(api: Api, make: Make, se
             return await listening(server) == 0
 
         await until(nobody_listens, 10)
+
+
+async def test_an_event_for_many_leaves_connections_to_requests(
+    api: Api, make: Make, settings: Any, server: Backends
+) -> None:
+    settings.READ_POOL_MAX = 2
+    comment = await make.comment()
+    post = global_id("Post", comment.post_id)
+    async with serving(), AsyncExitStack() as stack:
+        # Each is executed by itself, because its variables are.
+        opening = [over_socket(COMMENTS, post=post, own=number) for number in range(5)]
+        lives = [await stack.enter_async_context(each) for each in opening]
+        await until_there_are(5)
+        async with server.locked("users_user"):
+            await sync_to_async(events.publish)(comments_on(comment.post_id), comment.pk)
+            await server.until_waiting(1)
+            for _ in range(5):
+                assert (await api("{ tags { nodes { id } } }")).data
+            assert len(await server.waiting()) == 1
+        for live in lives:
+            assert (await live.next())["data"]["commentAdded"]["body"] == comment.body
 
 
 async def listening(server: Backends) -> int:
