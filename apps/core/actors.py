@@ -15,12 +15,15 @@ from apps.core.db import connection_scope
 P = ParamSpec("P")
 
 MINUTE = 60_000
-# Of every actor that says nothing else; milliseconds. With twenty retries a message is given up after some ten hours.
+DAY = 24 * 60 * MINUTE
+# Of every actor that says nothing else; milliseconds. With twenty retries a message is given up after some ten hours;
+# sooner, when it was due three days ago and nobody has been there to do it.
 OPTIONS: dict[str, Any] = {
     "max_retries": 20,
     "min_backoff": 1_000,
     "max_backoff": 60 * MINUTE,
     "time_limit": MINUTE,
+    "max_age": 3 * DAY,
 }
 
 
@@ -47,7 +50,8 @@ def actor(*, once: bool = False, **options: Any) -> Callable[[Callable[P, Awaita
     """Have the worker run the decorated function, sync or async, when the outbox sends its arguments: at least once.
 
     `options` are Dramatiq's, beside OPTIONS. What it raises is logged, and it is tried again after a while, which
-    doubles each time and varies; then it becomes a dead letter.
+    doubles each time and varies; then it becomes a dead letter. At its time limit TimeLimitExceeded is raised in it, as
+    soon as its thread runs Python again: what waits for a network needs a timeout of its own.
 
     Every broker may deliver a message again. Where that would do harm, `once` runs the function in a transaction that
     also notes the message: what it writes to the database it then writes once, and what else it does, it does again

@@ -1,21 +1,109 @@
-"""Messages that were given up."""
+"""Messages that were given up: kept until somebody has them done after all, or drops them."""
 
+import inspect
+import re
+import time
 import traceback
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
-from dramatiq import Message
+import dramatiq
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from dramatiq import Message, MessageProxy
 from dramatiq.errors import DecodeError
 
+from apps.core import outbox
 from apps.core.models import DeadLetter
+
+# The end of a traceback says most.
+ERROR_MAX = 20_000
+# What earlier attempts have left in a message.
+TRACES = ("retries", "requeue_timestamp", "traceback", "eta", "redis_message_id")
+SECRET = re.compile("password|token|secret|key|digest", re.IGNORECASE)
+
+
+def store(message: MessageProxy | Message[Any], error: str) -> None:
+    """Keep the message, once, however often it was given up. One statement."""
+    retries = message.options.get("retries")
+    DeadLetter.objects.bulk_create(
+        [
+            DeadLetter(
+                message_id=message.message_id,
+                actor=_storable(message.actor_name)[:200],
+                message=message.encode(),
+                error=_storable(error)[-ERROR_MAX:],
+                retries=min(max(retries, 0), 2**31 - 1) if isinstance(retries, int) else 0,
+            )
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def bury(encoded: bytes, reason: BaseException) -> None:
-    """Keep a message that was given up for `reason`: once, however often it is said. One statement."""
-    try:
-        message = Message.decode(encoded)
-        message_id, actor, retries = message.message_id, message.actor_name, message.options.get("retries", 0)
-    except (DecodeError, TypeError):
-        message_id, actor, retries = str(uuid4()), "", 0
+    """Keep a message that no broker takes, for `reason`: as `store` does, or as it is when nobody can read it."""
     error = "".join(traceback.format_exception(reason))
-    letter = DeadLetter(message_id=message_id, actor=actor, message=encoded, error=error, retries=retries)
-    DeadLetter.objects.bulk_create([letter], ignore_conflicts=True)
+    try:
+        store(Message.decode(encoded), error)
+    except (DecodeError, TypeError):
+        DeadLetter.objects.create(message_id=uuid4(), message=encoded, error=_storable(error)[-ERROR_MAX:])
+
+
+@transaction.atomic
+def requeue(letters: QuerySet[DeadLetter]) -> int:
+    """Have them done after all, as if they had just been sent, under their old ids; give their number.
+
+    Three statements. Who requeues the same meanwhile finds them gone.
+    """
+    held = list(letters.order_by("pk").select_for_update())
+    outbox.write([_as_new(letter) for letter in held])
+    DeadLetter.objects.filter(pk__in=[letter.pk for letter in held]).delete()
+    return len(held)
+
+
+def purge(older_than: timedelta) -> int:
+    """Drop those that were given up longer ago; give their number. One statement, by the database's clock."""
+    return DeadLetter.objects.filter(failed_at__lt=Now() - older_than).delete()[0]
+
+
+def named(ids: Iterable[str]) -> QuerySet[DeadLetter]:
+    """Those with these ids: their own, or those of their messages, as the log has them."""
+    numbers = {int(each) for each in ids if each.isdecimal() and len(each) < 19}
+    return DeadLetter.objects.filter(Q(pk__in=numbers) | Q(message_id__in=[each for each in ids if "-" in each]))
+
+
+def arguments(letter: DeadLetter) -> str:
+    """What the actor was given, as it would be written: `user_id=1, password_then=…`, without what may be a secret.
+
+    There may be personal data in it: addresses, for mails.
+    """
+    message = Message.decode(bytes(letter.message))
+    given = [*zip(_parameters(letter.actor, len(message.args)), message.args, strict=True), *message.kwargs.items()]
+    return ", ".join(f"{name}={'…' if SECRET.search(name) else repr(value)}" for name, value in given)
+
+
+def last_line(letter: DeadLetter) -> str:
+    """What the error ends with."""
+    return letter.error.rstrip().rpartition("\n")[2]
+
+
+def _as_new(letter: DeadLetter) -> bytes:
+    message = Message.decode(bytes(letter.message))
+    options = {name: value for name, value in message.options.items() if name not in TRACES}
+    return replace(message, options=options, message_timestamp=int(time.time() * 1000)).encode()
+
+
+def _parameters(actor: str, number: int) -> list[str]:
+    """Names for the first `number` arguments of an actor; positions, where there is none or it takes fewer."""
+    declared = dramatiq.get_broker().actors.get(actor)
+    names = list(inspect.signature(declared.fn).parameters) if declared is not None else []
+    return [*names, *(str(position) for position in range(len(names), number))][:number]
+
+
+def _storable(text: str) -> str:
+    """`text` as far as PostgreSQL can hold it: no NUL, no halves of characters."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()

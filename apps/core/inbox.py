@@ -19,12 +19,18 @@ def once(function: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        message = CurrentMessage.get_current_message()
+        message_id = current_message_id()
         with transaction.atomic():
-            if message is None or _is_new(message.message_id):
+            if message_id is None or _is_new(message_id):
                 function(*args, **kwargs)
 
     return run
+
+
+def current_message_id() -> str | None:
+    """The id of the message that this task was sent with, the same each time that it is delivered or tried again."""
+    message = CurrentMessage.get_current_message()
+    return message.message_id if message is not None else None
 
 
 def _is_new(message_id: str) -> bool:

@@ -1,6 +1,6 @@
 """How services hand work to the worker: with the transaction that the work follows from, or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -35,7 +35,16 @@ def send_all(
     actor: Actor[...], calls: Iterable[tuple[Any, ...]], *, delay: timedelta | None = None, key: str = ""
 ) -> None:
     """The same for many messages, in one statement; none for no messages."""
-    messages = [actor.message(*args).encode() for args in calls]
+    messages = [actor.message(*args) for args in calls]
+    if delay:
+        # A message's age, and how long it has waited, count from when it is due.
+        later = delay // timedelta(milliseconds=1)
+        messages = [each.copy(message_timestamp=each.message_timestamp + later) for each in messages]
+    write([message.encode() for message in messages], delay=delay, key=key)
+
+
+def write(messages: Sequence[bytes], *, delay: timedelta | None = None, key: str = "") -> None:
+    """The same for messages as Dramatiq encodes them: those that are not sent for the first time."""
     if not messages:
         return
     with connection.cursor() as cursor:

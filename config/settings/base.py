@@ -80,15 +80,17 @@ def broker(url: str) -> dict[str, Any]:
     return {
         "BROKER": brokers[scheme],
         "OPTIONS": {"url": url} if url else {},
+        # What comes before a task goes from the first to the last, what comes after it the other way.
         "MIDDLEWARE": [
+            "apps.core.strangers.Strangers",
+            "apps.core.tasklog.TaskLog",
             "dramatiq.middleware.AgeLimit",
-            "dramatiq.middleware.TimeLimit",
-            "dramatiq.middleware.ShutdownNotifications",
-            "dramatiq.middleware.Callbacks",
-            "dramatiq.middleware.Retries",
+            "apps.core.settling.Retries",
             "dramatiq.middleware.CurrentMessage",
             "dramatiq.middleware.AsyncIO",
             "django_dramatiq.middleware.DbConnectionsMiddleware",
+            # The limit is for the task alone: in the middle of what comes after, it would lose the message.
+            "dramatiq.middleware.TimeLimit",
         ],
     }
 
@@ -163,6 +165,8 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 
+# Seconds for each answer of the mail server. A task that sends has a minute.
+EMAIL_TIMEOUT = env.number("EMAIL_TIMEOUT_SECONDS", 20.0, at_least=0.1, at_most=50.0)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost>")
 
 # Where the links in mails lead: FRONTEND_URL/verify-email#token=…. Empty: mails show the token itself.
@@ -238,5 +242,13 @@ GRAPHQL_GRAPHIQL = env.bool("GRAPHQL_GRAPHIQL", False)
 # What `manage.py scheduler` runs.
 SCHEDULE = "config.schedule.JOBS"
 DRAMATIQ_BROKER = broker(env.str("BROKER_URL", ""))
+# `manage.py worker`. A thread that is at work has one of the process's DATABASE_POOL_MAX connections.
+WORKER_PROCESSES = env.number("WORKER_PROCESSES", 1, at_least=1)
+WORKER_THREADS = env.number("WORKER_THREADS", 8, at_least=1)
+# How long a worker that is told to stop waits for its tasks. Kubernetes kills after 30 seconds.
+WORKER_SHUTDOWN_SECONDS = env.number("WORKER_SHUTDOWN_SECONDS", 20, at_least=0)
+# Where worker, relay and scheduler say how they are, to whoever comes to their machine's address; 0: nowhere.
+PROBE_PORT = env.number("PROBE_PORT", 0, at_least=0, at_most=65_535)
+PROBE_HOST = env.str("PROBE_HOST", "0.0.0.0")  # noqa: S104  (probes of Kubernetes do not come from within)
 
 STRAWBERRY_DJANGO = {"FIELD_DESCRIPTION_FROM_HELP_TEXT": True}
