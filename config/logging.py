@@ -24,7 +24,8 @@ def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": JsonFormatter if json_lines else ConsoleFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"messages": {"()": NamesMessages}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["messages"]}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Django's own handler would print each server error a second time.
@@ -35,11 +36,28 @@ def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
             "httpx": {"level": "WARNING"},
             # It tells of each step of a connection.
             "pika": {"level": "WARNING"},
+            # Likewise: `broadside.task` says what came of a task, and each failure is logged once.
+            "dramatiq.worker.WorkerThread": {"level": "CRITICAL"},
+            "dramatiq.middleware.age_limit.AgeLimit": {"level": "ERROR"},
+            "dramatiq.middleware.retries.Retries": {"level": "ERROR"},
             # One line per operation says more than one per request.
             "uvicorn.access": {"level": "WARNING"},
             "uvicorn": {"handlers": [], "level": level, "propagate": True},
         },
     }
+
+
+class NamesMessages(logging.Filter):
+    """Has Dramatiq call its messages by actor and id. It would say what they hold, like the address of a mail."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("dramatiq") and isinstance(record.args, tuple):
+            record.args = tuple(map(_name, record.args))
+        return True
+
+
+def _name(value: Any) -> Any:
+    return f"{value.actor_name} {value.message_id}" if hasattr(value, "message_id") else value
 
 
 class JsonFormatter(logging.Formatter):

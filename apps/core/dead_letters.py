@@ -24,6 +24,7 @@ from apps.core.models import DeadLetter
 ERROR_MAX = 20_000
 # What earlier attempts have left in a message.
 TRACES = ("retries", "requeue_timestamp", "traceback", "eta", "redis_message_id")
+UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SECRET = re.compile("password|token|secret|key|digest", re.IGNORECASE)
 
 
@@ -72,8 +73,9 @@ def purge(older_than: timedelta) -> int:
 
 def named(ids: Iterable[str]) -> QuerySet[DeadLetter]:
     """Those with these ids: their own, or those of their messages, as the log has them."""
-    numbers = {int(each) for each in ids if each.isdecimal() and len(each) < 19}
-    return DeadLetter.objects.filter(Q(pk__in=numbers) | Q(message_id__in=[each for each in ids if "-" in each]))
+    names = list(ids)
+    numbers = [int(each) for each in names if each.isdecimal() and len(each) < 19]
+    return DeadLetter.objects.filter(Q(pk__in=numbers) | Q(message_id__in=filter(UUID_FORM.fullmatch, names)))
 
 
 def arguments(letter: DeadLetter) -> str:

@@ -16,6 +16,7 @@ from dramatiq.errors import ActorNotFound
 UNDECODABLE = "undecodable"
 # Of an actor that there is not: a few minutes, in which another release takes over from this one.
 OPTIONS = {"max_retries": 10, "min_backoff": 1_000, "max_backoff": 300_000}
+UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAMESPACE = UUID("5b0c8ad0-55a5-4f55-9e52-6f5f3a1a3c0e")
 FIELDS: dict[str, type] = {
     "queue_name": str,
@@ -79,8 +80,10 @@ class _Lenient(Encoder):
             message = None
         if not _is_sound(message):
             message = _held(data, message if isinstance(message, dict) else {})
-        if message["queue_name"] not in self._broker.queues and message["queue_name"] not in self._broker.delay_queues:
-            message["queue_name"] = "default"  # a worker's thread would end with it
+        queues = {*self._broker.queues, *self._broker.delay_queues}
+        if message["queue_name"] not in queues:
+            # A worker's thread would end with it.
+            message["queue_name"] = next(iter(self._broker.queues))
         return message  # type: ignore[no-any-return]
 
 
@@ -94,7 +97,7 @@ def _is_sound(message: Any) -> bool:
 
 
 def _is_uuid(text: Any) -> bool:
-    return isinstance(text, str) and bool(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text))
+    return isinstance(text, str) and bool(UUID_FORM.fullmatch(text))
 
 
 def _held(data: bytes, fields: dict[str, Any]) -> MessageData:
@@ -103,7 +106,7 @@ def _held(data: bytes, fields: dict[str, Any]) -> MessageData:
     broker_id = options.get("redis_message_id") if isinstance(options, dict) else None
     sent, queue = fields.get("message_id"), fields.get("queue_name")
     return {
-        "queue_name": queue if isinstance(queue, str) else "default",
+        "queue_name": queue if isinstance(queue, str) else "",
         "actor_name": UNDECODABLE,
         "args": [json.dumps(fields) if fields else data.decode(errors="backslashreplace")],
         "kwargs": {},

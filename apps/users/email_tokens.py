@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.core.errors import DomainError, ErrorCode
+from apps.core.inbox import current_message_id
 from apps.users import tokens
 from apps.users.models import EmailToken, EmailTokenPurpose, User
 
@@ -16,8 +17,16 @@ LIFETIMES = {
 
 
 def issue(user: User, purpose: EmailTokenPurpose, email: str) -> str:
-    """A token for `user` to be mailed to `email`, and nowhere else to be found. One statement."""
-    secret, digest = tokens.new_secret()
+    """A token for `user` to be mailed to `email`, and nowhere else to be found. One statement.
+
+    A task that is done again, since nobody can tell whether its mail has gone out, gets the one that it had: the link
+    in either mail is good.
+    """
+    message_id = current_message_id()
+    if message_id is None:
+        secret, digest = tokens.new_secret()
+    else:
+        secret, digest = tokens.derived_secret(message_id, purpose, email)
     expires_at = timezone.now() + LIFETIMES[purpose]
     EmailToken.objects.create(user=user, purpose=purpose, email=email, digest=digest, expires_at=expires_at)
     return secret

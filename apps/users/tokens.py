@@ -1,6 +1,8 @@
 """Access tokens (JWT, minutes) and refresh tokens (opaque, a day). No database here."""
 
+import base64
 import hashlib
+import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +10,7 @@ from time import time
 
 import jwt
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from apps.users.keys import ring
 
@@ -94,6 +97,13 @@ def _verify(token: str) -> Claims:
 def new_secret() -> tuple[str, bytes]:
     """A token of 256 random bits for a client or a mail, and the digest that is stored of it."""
     token = secrets.token_urlsafe(32)
+    return token, digest(token)
+
+
+def derived_secret(*origin: str) -> tuple[str, bytes]:
+    """The same, but always the same for one `origin`, as far as SECRET_KEY is. Without that nobody can guess it."""
+    mac = salted_hmac("users.tokens", json.dumps(origin), algorithm="sha256").digest()
+    token = base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
     return token, digest(token)
 
 

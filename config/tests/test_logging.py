@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from dramatiq import Message, MessageProxy
 
-from config.logging import ConsoleFormatter, JsonFormatter, logging_settings
+from config.logging import ConsoleFormatter, JsonFormatter, NamesMessages, logging_settings
 
 
 def record(level: int = logging.INFO, exc_info: Any = None, **extra: Any) -> logging.LogRecord:
@@ -73,3 +74,11 @@ def test_the_settings_write_each_record_once_to_one_place() -> None:
     handlers = [logger.get("handlers", []) for logger in settings["loggers"].values()]
     assert not any(handlers)
     assert settings["root"] == {"handlers": ["stderr"], "level": "INFO"}
+
+
+def test_no_line_says_what_a_message_of_dramatiq_holds() -> None:
+    message = MessageProxy(Message("default", "mail_notice", ("ann@example.com",), {}, {}, message_id="abc"))
+    made = logging.LogRecord("dramatiq.worker", logging.WARNING, __file__, 1, "Failed: %s, %s", (message, 5), None)
+    assert "ann@example.com" in made.getMessage()
+    assert NamesMessages().filter(made)
+    assert made.getMessage() == "Failed: mail_notice abc, 5"

@@ -98,6 +98,11 @@ def test_production_shows_no_explorer_and_no_introspection_and_no_debug_pages(pr
         ("CORS_ALLOWED_ORIGINS", "*", "like https://app.example.com"),
         ("RATE_LIMIT_URL", "memcached://x", "unset (PostgreSQL) or redis://…"),
         ("RATE_LIMIT_USER", "10", "off, or a rate like 10/minute"),
+        ("EMAIL_TIMEOUT_SECONDS", "60", "a number from 0.1 to 50.0"),
+        ("WORKER_PROCESSES", "0", "a whole number from 1 to"),
+        ("WORKER_THREADS", "0", "a whole number from 1 to"),
+        ("WORKER_SHUTDOWN_SECONDS", "-1", "a whole number from 0 to"),
+        ("PROBE_PORT", "65536", "a whole number from 0 to 65535"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(project: Path, name: str, value: str, allowed: str) -> None:

@@ -1,12 +1,20 @@
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
 from django.utils.html import escape
+from dramatiq import Message, MessageProxy, get_broker
+from dramatiq.middleware import CurrentMessage
 
-from apps.users import mails, tasks
+from apps.users import email_tokens, mails, tasks
 from apps.users.models import EmailTokenPurpose
 from tests.make import make_user
 
@@ -87,3 +95,49 @@ def test_a_mail_that_is_sent_twice_leaves_both_tokens_good() -> None:
     for _ in range(2):
         tasks.mail_confirmation(user.email)
     assert user.email_tokens.filter(purpose=EmailTokenPurpose.VERIFY_EMAIL, used_at=None).count() == 2
+
+
+@contextmanager
+def at_work(message_id: str) -> Iterator[None]:
+    """A worker does what this message asks for."""
+    middleware = CurrentMessage()
+    message = MessageProxy(Message("default", "any", (), {}, {}, message_id=message_id))
+    middleware.before_process_message(get_broker(), message)  # type: ignore[no-untyped-call]
+    yield
+    middleware.after_process_message(get_broker(), message)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.django_db
+def test_a_task_that_is_done_again_sends_the_same_mail_with_the_same_token() -> None:
+    """Its mail may have gone out, although its transaction was rolled back: both links are good then."""
+    user = make_user(email="ann@example.com")
+    first, second = uuid4(), uuid4()
+    for message_id in (first, first, second):
+        with at_work(str(message_id)), transaction.atomic():
+            tasks.mail_password_reset(user.email)
+            if len(mail.outbox) == 1:
+                transaction.set_rollback(True)
+    ids = [sent.message()["Message-ID"] for sent in mail.outbox]
+    bodies = [sent.body for sent in mail.outbox]
+    assert ids[0] == ids[1] != ids[2]
+    assert bodies[0] == bodies[1] != bodies[2]
+    assert re.fullmatch(r"<[0-9a-f-]{36}@localhost>", ids[0])
+    assert str(first) not in ids[0]
+    tokens = [token for token in bodies[0].split() if len(token) == 43]
+    assert [email_tokens.redeem(token, EmailTokenPurpose.RESET_PASSWORD).user for token in tokens] == [user]
+
+
+def test_a_mail_that_no_task_sends_has_an_id_of_its_own() -> None:
+    for _ in range(2):
+        mails.send("verify_email", "ann@example.com", token=TOKEN)
+    first, second = (sent.message()["Message-ID"] for sent in mail.outbox)
+    assert first != second
+
+
+def test_a_mail_server_that_does_not_answer_is_given_up(settings: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+        settings.EMAIL_TIMEOUT = 0.1
+        with pytest.raises(OSError, match="timed out"):
+            mails.send("verify_email", "ann@example.com", token=TOKEN)
