@@ -39,6 +39,7 @@ def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
             # Likewise: `broadside.task` says what came of a task, and each failure is logged once.
             "dramatiq.worker.WorkerThread": {"level": "CRITICAL"},
             "dramatiq.middleware.age_limit.AgeLimit": {"level": "ERROR"},
+            "dramatiq.middleware.asyncio.AsyncIO": {"level": "WARNING"},
             "dramatiq.middleware.retries.Retries": {"level": "ERROR"},
             # One line per operation says more than one per request.
             "uvicorn.access": {"level": "WARNING"},

@@ -30,18 +30,21 @@ RABBITMQ = "amqp://guest:guest@127.0.0.1:5672"
 class Bench:
     """A broker of its own, with whatever actors a test declares on it, and the outbox in front of it."""
 
+    # For processes of their own: BROKER_URL.
+    url = ""
+
     def __init__(self, broker: dramatiq.Broker, queue: str) -> None:
         self.broker = broker
-        self._queue = queue
+        self.queue = queue
 
     def actor(self, function: Callable[..., Any], *, once: bool = False, **options: Any) -> actors.Actor[...]:
         """As `apps.core.actors.actor` declares one; tried again without much of a wait."""
-        quick = {"min_backoff": 1, "max_backoff": 1, "queue_name": self._queue, "broker": self.broker}
+        quick = {"min_backoff": 1, "max_backoff": 1, "queue_name": self.queue, "broker": self.broker}
         return actors.actor(once=once, **quick | options)(function)
 
     def message(self, name: str, *args: Any, **options: Any) -> Message[Any]:
         """One that need not have an actor."""
-        return Message(self._queue, name, args, {}, options)
+        return Message(self.queue, name, args, {}, options)
 
     def send(self, *messages: Message[Any]) -> None:
         """Past the outbox."""
@@ -82,7 +85,7 @@ class _Database(Bench):
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO dramatiq.queue (queue_name, message_id, state, message) VALUES (%s, %s, 'queued', %s)",
-                [self._queue, uuid.uuid4(), data.decode()],
+                [self.queue, uuid.uuid4(), data.decode()],
             )
 
     def _held(self) -> int:
@@ -93,23 +96,26 @@ class _Database(Bench):
 
 class _Redis(Bench):
     broker: RedisBroker
+    url = REDIS
 
     def raw(self, data: bytes) -> None:
-        self.broker.do_enqueue(self._queue, str(uuid.uuid4()), data)
+        self.broker.do_enqueue(self.queue, str(uuid.uuid4()), data)
 
     def _held(self) -> int:
-        return int(self.broker.do_qsize(self._queue))
+        return int(self.broker.do_qsize(self.queue))
 
 
 class _Rabbitmq(Bench):
+    url = RABBITMQ
+
     def raw(self, data: bytes) -> None:
         with pika.BlockingConnection(pika.URLParameters(RABBITMQ)) as rabbit:
-            rabbit.channel().basic_publish("", self._queue, data)
+            rabbit.channel().basic_publish("", self.queue, data)
 
     def _held(self) -> int:
         """Of what is at work RabbitMQ says nothing here: of that, nothing is known before it has ended."""
         with pika.BlockingConnection(pika.URLParameters(RABBITMQ)) as rabbit:
-            return int(rabbit.channel().queue_declare(self._queue, passive=True).method.message_count)
+            return int(rabbit.channel().queue_declare(self.queue, passive=True).method.message_count)
 
 
 def _middleware() -> list[dramatiq.Middleware]:
@@ -138,15 +144,16 @@ def database_bench() -> Iterator[Bench]:
 
 @contextmanager
 def redis_bench() -> Iterator[Bench]:
-    broker = RedisBroker(url=REDIS, namespace=f"test-{uuid.uuid4().hex}", middleware=_middleware())  # type: ignore[no-untyped-call]
+    queue = f"test-{uuid.uuid4().hex}"
+    broker = RedisBroker(url=REDIS, middleware=_middleware())  # type: ignore[no-untyped-call]
     try:
         broker.client.ping()
     except RedisError as error:
         pytest.skip(f"NOT TESTED: nothing answers at {REDIS} ({error})")
-    yield _Redis(broker, "default")
+    yield _Redis(broker, queue)
     broker.close()
     with Redis.from_url(REDIS) as server:
-        for key in server.scan_iter(f"{broker.namespace}*"):
+        for key in server.scan_iter(f"*{queue}*"):
             server.delete(key)
     broker.client.close()
 

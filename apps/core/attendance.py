@@ -14,11 +14,11 @@ from typing import Any, Self
 from dramatiq import Broker, Consumer, MessageProxy, Middleware, Worker
 
 # Seconds without a sign of life after which a process is taken for dead.
-SILENCE = 60
+SILENCE = 60.0
 # Between two signs of life.
-PAUSE = 5
+PAUSE = 5.0
 # How long a task may go on after its time limit, where nothing could interrupt it.
-PATIENCE = 60
+PATIENCE = 60.0
 VARIABLE = "BROADSIDE_WORKER"
 
 
@@ -56,14 +56,14 @@ class Attendance(Middleware):
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._worker: Worker | None = None
-        # When each task should be over, by time.monotonic.
-        self._ends: dict[MessageProxy, float] = {}
+        # What threads are at, by the identity of the object, and when it should be over by time.monotonic.
+        self._begun: dict[int, tuple[MessageProxy, float]] = {}
         self._changing = threading.Lock()
 
     def at_work(self) -> list[MessageProxy]:
         """The messages that threads have begun with, and not acknowledged."""
         with self._changing:
-            return list(self._ends)
+            return [message for message, _ in self._begun.values()]
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         self._worker = worker
@@ -78,11 +78,11 @@ class Attendance(Middleware):
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         limit = broker.get_actor(message.actor_name).options.get("time_limit", 0)
         with self._changing:
-            self._ends[message] = time.monotonic() + limit / 1000
+            self._begun[id(message)] = (message, time.monotonic() + limit / 1000)
 
     def after_ack(self, broker: Broker, message: MessageProxy) -> None:
         with self._changing:
-            self._ends.pop(message, None)
+            self._begun.pop(id(message), None)
 
     def _sign(self, queue_name: str) -> Callable[[], None]:
         path = Path(self._crew.folder) / f"{os.getpid()}-{queue_name}.sign"
@@ -100,7 +100,7 @@ class Attendance(Middleware):
 
     def _goes_on(self, now: float) -> bool:
         with self._changing:
-            stuck = any(end + PATIENCE < now for end in self._ends.values())
+            stuck = any(end + PATIENCE < now for _, end in self._begun.values())
         return not stuck and self._worker is not None and all(thread.is_alive() for thread in self._worker.workers)
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from types import FrameType
 
 import django
 import dramatiq
@@ -28,6 +29,7 @@ PR_SET_PDEATHSIG = 1
 def prepare() -> None:
     """In a process for tasks, before it starts its threads: actors, metrics, signs of life, and an end in time."""
     _end_with_parent()
+    _stop_once()
     if not apps.ready:
         django.setup()
     from apps.core.metrics import Metrics  # noqa: PLC0415  (where nothing is forked, Django is not set up before)
@@ -84,6 +86,22 @@ class Departure(Middleware):
         if left:
             logging.shutdown()
             os._exit(0)
+
+
+def _stop_once() -> None:
+    """Pass over all signals to stop but the first. Dramatiq's command hands on what it gets itself, and cuts tasks off
+    at the second, while systemd, for one, signals all processes at once."""
+    stop = signal.getsignal(signal.SIGTERM)
+    told = False
+
+    def stop_once(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if not told and callable(stop):
+            told = True
+            stop(number, frame)
+
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, stop_once)
 
 
 def _end_with_parent() -> None:

@@ -13,9 +13,10 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from apps.core import dead_letters
-from apps.core.models import DeadLetter, InboxMessage, OutboxMessage, Throttle
+from apps.core.models import DeadLetter, InboxMessage, OutboxMessage
 from tests.waiting import wait_until
 from tests.worker import BENCHES, Bench, database_bench
+from tests.worker_app.tasks import effect, effects
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,20 +33,6 @@ def on_database() -> Iterator[Bench]:
     """On PostgreSQL alone, for what has nothing to do with the broker."""
     with database_bench() as bench:
         yield bench
-
-
-def effect(key: str = "effect") -> None:
-    """Something to be counted, that a transaction which is rolled back takes back."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO core_throttle (key, started, count, earlier, blocked_until, block, expires) "
-            "VALUES (%s, 0, 1, 0, 0, 0, 0) ON CONFLICT (key) DO UPDATE SET count = core_throttle.count + 1",
-            [key],
-        )
-
-
-def effects(key: str = "effect") -> int:
-    return Throttle.objects.filter(key=key).values_list("count", flat=True).first() or 0
 
 
 def until(bench: Bench, condition: Callable[[], bool]) -> None:

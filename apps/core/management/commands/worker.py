@@ -30,7 +30,11 @@ class Command(BaseCommand):
             help="for tasks to end; those that have not go back to the broker. WORKER_SHUTDOWN_SECONDS",
         )
 
-    def handle(self, *args: Any, processes: int, threads: int, shutdown_seconds: int, **options: Any) -> None:
+        parser.add_argument("--queues", nargs="+", default=[], help="only these; unset: all that tasks name")
+
+    def handle(
+        self, *args: Any, processes: int, threads: int, shutdown_seconds: int, queues: list[str], **options: Any
+    ) -> None:
         """Raises CommandError for numbers that make no sense."""
         connections = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
         if processes < 1 or shutdown_seconds < 0 or not 1 <= threads <= connections:
@@ -38,11 +42,11 @@ class Command(BaseCommand):
         with tempfile.TemporaryDirectory(prefix="broadside-worker-") as folder:
             Crew(folder, processes, shutdown_seconds).announce()
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-            code = run(processes, threads, shutdown_seconds)
+            code = run(processes, threads, shutdown_seconds, queues)
         sys.exit(code)
 
 
-def run(processes: int, threads: int, shutdown_seconds: int) -> int:
+def run(processes: int, threads: int, shutdown_seconds: int, queues: list[str]) -> int:
     """Dramatiq's command, in this process; the exit code."""
     # It would start itself anew, by a name that is not a program's.
     cli.HANDLED_SIGNALS.discard(signal.SIGHUP)
@@ -51,6 +55,8 @@ def run(processes: int, threads: int, shutdown_seconds: int) -> int:
         *("--processes", str(processes), "--threads", str(threads)),
         *("--worker-shutdown-timeout", str(shutdown_seconds * 1000), "--skip-logging"),
     ]
+    if queues:
+        arguments += ["--queues", *queues]
     if settings.PROBE_PORT:
         arguments += ["--fork-function", "apps.core.worker:watch"]
     parsed = cli.make_argument_parser().parse_args(arguments)  # type: ignore[no-untyped-call]
