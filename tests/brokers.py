@@ -17,7 +17,7 @@ from dramatiq.brokers.redis import RedisBroker
 from apps.core.actors import Actor, actor
 from apps.core.broker import DatabaseBroker
 from config.settings.base import broker as broker_settings
-from tests.tasks import empty_queue
+from tests.tasks import empty_queue, queued
 
 URLS = {
     "postgresql": "",
@@ -71,6 +71,19 @@ def answering(name: str) -> Iterator[dramatiq.Broker]:
             except Exception as error:  # noqa: BLE001  (each client has errors of its own)
                 pytest.skip(f"NOT TESTED: nothing answers at {URLS[name]} ({error!r})")
         yield broker
+
+
+def held(broker: dramatiq.Broker, queue: str) -> list[Any]:
+    """The arguments of the messages in this queue of such a broker, in their order. RabbitMQ has none of them then."""
+    if isinstance(broker, DatabaseBroker):
+        return [args for name, args in queued() if name == queue]
+    if isinstance(broker, RedisBroker):
+        place = f"{broker.namespace}:{queue}"
+        bodies: list[Any] = [broker.client.hget(f"{place}.msgs", key) for key in broker.client.lrange(place, 0, -1)]
+    else:
+        assert isinstance(broker, RabbitmqBroker)
+        bodies = [body for _, _, body in iter(lambda: broker.channel.basic_get(queue, auto_ack=True), (None,) * 3)]
+    return [list(dramatiq.Message.decode(body).args) for body in bodies]
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """What carries messages from the relay to the workers: PostgreSQL, Redis or RabbitMQ."""
 
+import re
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
 
 from django.db import connection
 from dramatiq import Message, Middleware
 from dramatiq.brokers import rabbitmq, redis
+from dramatiq.errors import DecodeError
 from dramatiq_postgres import PostgresBroker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
@@ -20,6 +23,10 @@ from apps.core.postgresql.liveness import first_alive
 
 # Seconds that Redis or RabbitMQ may take for an answer.
 TIMEOUT = 10
+# Seconds. When two or three of RabbitMQ's heartbeats are missing, an answer that is waited for will not come.
+HEARTBEAT = 10
+# What Dramatiq lets a queue be called, and every broker can take.
+QUEUE = re.compile(r"[a-zA-Z_][a-zA-Z0-9._-]{0,99}")
 # As the package's own statement does with one message.
 ENQUEUE_ALL = """
 WITH enqueued AS (
@@ -34,6 +41,20 @@ WITH enqueued AS (
 )
 SELECT pg_notify('dramatiq.' || queue_name || '.enqueue', '') FROM (SELECT DISTINCT queue_name FROM enqueued) AS queues
 """
+
+
+def decoded(encoded: bytes) -> Message[Any]:
+    """The message. Raises DecodeError for what no broker and no worker could take for one."""
+    message: Any = Message.decode(encoded)
+    try:
+        UUID(message.message_id)
+        is_one = QUEUE.fullmatch(message.queue_name) and isinstance(message.actor_name, str)
+        is_one = is_one and isinstance(message.kwargs, dict) and isinstance(message.options, dict)
+    except (AttributeError, TypeError, ValueError):
+        is_one = False
+    if not is_one:
+        raise DecodeError("This is no message.", encoded, None)  # type: ignore[no-untyped-call]
+    return cast("Message[Any]", message)
 
 
 class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships no types
@@ -81,7 +102,7 @@ class RabbitmqBroker(rabbitmq.RabbitmqBroker):
     def __init__(self, url: str, middleware: list[Middleware], **options: Any) -> None:
         address, _, given = url.partition("?")
         times = {
-            "heartbeat": 60,
+            "heartbeat": HEARTBEAT,
             "blocked_connection_timeout": TIMEOUT,
             "socket_timeout": TIMEOUT,
             "stack_timeout": TIMEOUT,

@@ -18,6 +18,7 @@ from dramatiq import Message, MessageProxy
 from dramatiq.errors import DecodeError
 
 from apps.core import outbox
+from apps.core.broker import decoded
 from apps.core.models import DeadLetter
 
 # The end of a traceback says most.
@@ -49,8 +50,8 @@ def bury(encoded: bytes, reason: BaseException) -> None:
     """Keep a message that no broker takes, for `reason`: as `store` does, or as it is when nobody can read it."""
     error = "".join(traceback.format_exception(reason))
     try:
-        store(Message.decode(encoded), error)
-    except (DecodeError, TypeError):
+        store(decoded(encoded), error)
+    except DecodeError:
         DeadLetter.objects.create(message_id=uuid4(), message=encoded, error=_storable(error)[-ERROR_MAX:])
 
 

@@ -12,6 +12,9 @@ from apps.core.waker import Waker
 # The relay listens here.
 CHANNEL = "broadside_outbox"
 
+# Bytes. Messages hold ids. What no broker takes would keep waiting what comes behind it, so that fails its writer.
+MESSAGE_MAX = 1_000_000
+
 WRITE = """
 INSERT INTO core_outboxmessage (key, message, due_at)
 SELECT %(key)s, message, now() + %(delay)s
@@ -26,7 +29,7 @@ def send(actor: Actor[...], *args: Any, delay: timedelta | None = None, key: str
 
     Once that has committed, the relay hands it to the broker, after `delay` by the database's clock if there is one.
     Messages of one `key` are handed over in the order in which they were written, as far as their writers waited for
-    each other. Raises TypeError for arguments that JSON has no word for.
+    each other. Raises TypeError for arguments that JSON has no word for, and ValueError for more than MESSAGE_MAX.
     """
     send_all(actor, [args], delay=delay, key=key)
 
@@ -47,6 +50,8 @@ def write(messages: Sequence[bytes], *, delay: timedelta | None = None, key: str
     """The same for messages as Dramatiq encodes them: those that are not sent for the first time."""
     if not messages:
         return
+    if any(len(message) > MESSAGE_MAX for message in messages):
+        raise ValueError(f"A message to {actor.name} has more than {MESSAGE_MAX} bytes.")
     with connection.cursor() as cursor:
         values: dict[str, Any] = {"key": key, "messages": messages, "delay": delay or timedelta()}
         cursor.execute(WRITE, values)

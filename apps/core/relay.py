@@ -2,18 +2,19 @@
 
 import logging
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import uniform
+from time import monotonic
 from typing import Any, NamedTuple
 
 import dramatiq
 import psycopg
 from django.db import DataError, ProgrammingError, close_old_connections, connection, transaction
 from dramatiq import Message
-from dramatiq.errors import DecodeError, QueueNotFound
+from dramatiq.errors import DecodeError
 
 from apps.core import dead_letters
-from apps.core.broker import DatabaseBroker
+from apps.core.broker import DatabaseBroker, decoded
 from apps.core.db import DATABASE_UNAVAILABLE, conninfo
 from apps.core.outbox import CHANNEL
 
@@ -21,14 +22,22 @@ logger = logging.getLogger("broadside.relay")
 
 # Messages a transaction. When this process ends in the middle of one, the broker gets as many twice at most.
 BATCH = 200
+# Seconds after which it ends where it is: a slow broker keeps nobody waiting for all of one, nor for being stopped.
+BATCH_SECONDS = 5
 # Seconds. Notifications are lost with the connection that they would have come by, or with whoever should send them.
 POLL = 5
 # Seconds that a broker or a database which does not answer is left alone, at first and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10
+# Seconds, about, until somebody looks again who has found that others have claimed what is due, or what comes before.
+OTHERS_PAUSE = 0.05
 
-# Why the order of a key holds, whoever else is at work: whoever has claimed an earlier message has not deleted it in
-# this statement's snapshot, so a later one stays. And what is not in the snapshot was committed after it: nobody who
-# had waited for that could have written what is.
+# Why the order of a key holds, whoever else is at work, under READ COMMITTED, where the statement has one snapshot:
+# - An earlier message that others have claimed is in the snapshot, since they have not deleted it yet. SKIP LOCKED
+#   leaves it out of what is claimed here, so the later one stays.
+# - One that others have deleted since the snapshot was taken cannot be locked any more, but is still in it. The later
+#   one stays, too, until the next look.
+# - An earlier one that is not in the snapshot has committed after it. Nobody who had waited for that could have
+#   written the later one, which is in it.
 CLAIM = """
 WITH claimed AS (
     SELECT id, key, message FROM core_outboxmessage
@@ -42,8 +51,8 @@ WHERE key = '' OR NOT EXISTS (
 )
 ORDER BY id
 """
-# What a broker says to a message, rather than to all of them.
-REFUSALS = (DecodeError, QueueNotFound, DataError, ProgrammingError, TypeError, ValueError)
+# What is wrong with one message, rather than with the broker, which might then have none of them.
+REFUSALS = (DecodeError, DataError)
 
 
 class _Row(NamedTuple):
@@ -56,24 +65,27 @@ class _Done(NamedTuple):
     failure: Exception | None
 
 
-def relay() -> int:
+def relay(is_over: Callable[[], bool] = lambda: False) -> int:
     """Hand over what is due, in the order in which it was written, and give its number. Others may do so beside it.
+
+    It ends when nothing is left that others have not claimed, or earlier when `is_over()` says so between two batches.
 
     In batches, each a transaction of two statements: it claims the messages, skipping what others have claimed, and
     deletes them once the broker has confirmed that it has them. When this process ends in between, the broker gets
     them again; but not when that is PostgreSQL, which gets them in the same transaction. Messages of one key are handed
-    over in their order. One that the broker refuses becomes a dead letter.
+    over in their order (of one that comes twice, the first time counts). What the broker refuses becomes a dead letter.
 
     Raises what a broker does that cannot be reached; what was handed over until then is.
     """
     count = 0
-    while True:
+    while not is_over():
         done = _relay_batch()
         count += done.rows
         if done.failure is not None:
             raise done.failure
         if not done.rows:
-            return count
+            break
+    return count
 
 
 @transaction.atomic
@@ -94,27 +106,31 @@ def _relay_batch() -> _Done:
 
 
 def _in_this_transaction(broker: DatabaseBroker, rows: Sequence[_Row]) -> list[int] | None:
-    """The ids of all rows; or None, when there is one among them that the queue does not take."""
+    """The ids of all rows; or None, when one of them is refused, or comes twice."""
     try:
         with transaction.atomic():
-            broker.enqueue_all([Message.decode(row.message) for row in rows])
-    except REFUSALS:
+            broker.enqueue_all([decoded(row.message) for row in rows])
+    except (*REFUSALS, ProgrammingError):
         return None
     return [row.id for row in rows]
 
 
 def _one_by_one(broker: dramatiq.Broker, rows: Sequence[_Row]) -> tuple[list[int], Exception | None]:
-    """The ids of the rows that are dealt with, and why the others are not."""
+    """The ids of the rows that are dealt with, in their order, and why the next one is not, if not for want of time."""
     done: list[int] = []
+    deadline = monotonic() + BATCH_SECONDS
     for row in rows:
         try:
-            _hand_over(broker, Message.decode(row.message))
+            _hand_over(broker, decoded(row.message))
         except REFUSALS as refusal:
-            logger.exception("The broker refuses a message: it is a dead letter now.")
+            # Errors of the database quote what they refuse, which is no business of the log.
+            logger.error("A message is refused (%s): it is a dead letter now.", type(refusal).__name__)  # noqa: TRY400
             dead_letters.bury(row.message, refusal)
         except Exception as error:  # noqa: BLE001  (every client of a broker has errors of its own)
             return done, error
         done.append(row.id)
+        if monotonic() > deadline:
+            break
     return done, None
 
 
@@ -122,8 +138,10 @@ def _hand_over(broker: dramatiq.Broker, message: Message[Any]) -> None:
     if isinstance(broker, DatabaseBroker):
         with transaction.atomic():
             broker.enqueue_all([message])
-    else:
-        broker.enqueue(message)
+        return
+    # This process need not know the actor, nor its queue: a release that does may run beside it already.
+    broker.declare_queue(message.queue_name)
+    broker.enqueue(message)
 
 
 class Relay:
@@ -146,6 +164,9 @@ class Relay:
     def is_well(self) -> bool:
         return not self._pause
 
+    def _is_told(self) -> bool:
+        return bool(select.select([self._told], [], [], 0)[0])
+
     def _work(self) -> None:
         try:
             if self._listening is None:
@@ -153,7 +174,7 @@ class Relay:
                 self._listening.execute(f"LISTEN {CHANNEL}")
             for _ in self._listening.notifies(timeout=0):
                 pass
-            relay()
+            relay(self._is_told)
             close_old_connections()
         except Exception as error:  # noqa: BLE001  (see _one_by_one)
             self._stumble(error)
@@ -179,7 +200,7 @@ class Relay:
         return self._told in ready
 
     def _until_due(self) -> float:
-        """Seconds until the next delayed message is due, POLL at most."""
+        """Seconds until the next message is due, POLL at most; OTHERS_PAUSE for one that is, and is still there."""
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT extract(epoch FROM min(due_at) - now()) FROM core_outboxmessage")
@@ -188,8 +209,10 @@ class Relay:
             return 0
         finally:
             close_old_connections()
-        # What is due already is another relay's, or waits for it.
-        return POLL if due is None or due <= 0 else min(POLL, float(due))
+        if due is None:
+            return POLL
+        # Relays that wait equally long would keep each other from messages of one key again and again.
+        return min(POLL, max(float(due), OTHERS_PAUSE * uniform(0.5, 1.5)))  # noqa: S311  (jitter)
 
     def _hang_up(self) -> None:
         if self._listening is not None:

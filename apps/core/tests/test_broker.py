@@ -1,8 +1,10 @@
+from typing import Any
+
 import pytest
 from django.db import connection
 
-from apps.core.broker import DatabaseBroker
-from tests.brokers import Recorder, answering
+from apps.core.broker import HEARTBEAT, TIMEOUT, DatabaseBroker, RabbitmqBroker, RedisBroker
+from tests.brokers import Recorder, answering, chosen
 from tests.tasks import queued
 
 
@@ -24,3 +26,20 @@ def test_nothing_connects_before_the_first_message() -> None:
     broker = DatabaseBroker(middleware=[])
     broker.declare_queue("default")
     assert broker.pool.closed
+
+
+@pytest.mark.parametrize(("query", "timeout"), [("", TIMEOUT), ("?socket_timeout=3", 3)])
+def test_redis_has_so_many_seconds_to_answer(query: str, timeout: int) -> None:
+    with chosen(f"redis://127.0.0.1:1/0{query}") as broker:
+        assert isinstance(broker, RedisBroker)
+        assert broker.client.connection_pool.connection_kwargs["socket_timeout"] == timeout
+
+
+@pytest.mark.parametrize(("query", "heartbeat"), [("", HEARTBEAT), ("?heartbeat=7", 7)])
+def test_rabbitmq_has_so_many_seconds_to_answer_and_confirms(query: str, heartbeat: int) -> None:
+    with chosen(f"amqp://ann:secret@127.0.0.1:1/place{query}") as broker:
+        assert isinstance(broker, RabbitmqBroker)
+        assert broker.confirm_delivery
+        parameters: Any = broker.parameters
+        assert (parameters.heartbeat, parameters.stack_timeout) == (heartbeat, TIMEOUT)
+        assert parameters.virtual_host == "place"

@@ -59,6 +59,12 @@ def test_a_message_that_json_has_no_word_for_fails_its_writer(note: Actor[...]) 
     assert not OutboxMessage.objects.exists()
 
 
+def test_a_message_that_no_broker_may_take_fails_its_writer(note: Actor[...]) -> None:
+    with pytest.raises(ValueError, match="more than 1000000 bytes"):
+        outbox.send_all(note, [("x",), ("x" * outbox.MESSAGE_MAX,)])
+    assert not OutboxMessage.objects.exists()
+
+
 def test_a_delay_is_counted_by_the_database(note: Actor[...]) -> None:
     outbox.send(note, 1, delay=timedelta(minutes=5))
     [row] = OutboxMessage.objects.all()
