@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from apps.core import schedule
 from apps.core.db import conninfo
 from apps.core.tasklog import attempt_of
 
@@ -101,39 +102,34 @@ def _asked() -> list[GaugeMetricFamily]:
     address = conninfo(connect_timeout=str(PATIENCE), options=f"-c statement_timeout={PATIENCE * 1000}")
     with psycopg.connect(address, autocommit=True) as connection:
         found = connection.execute(STATE).fetchone() or (0, 0, 0, 0)
+        jobs = schedule.statuses(connection.execute(schedule.STATUS, schedule.wanted(schedule.jobs())).fetchall())
     described = (
         ("broadside_outbox_messages", "Messages that the broker has not got yet."),
         ("broadside_outbox_due_messages", "Those of them that are due: the others wait for their time."),
         ("broadside_outbox_age_seconds", "How long the oldest of them has been due; 0 where none is."),
         ("broadside_dead_letters", "Messages that were given up."),
     )
-    return [
+    gauges = [
         GaugeMetricFamily(name, description, value=max(0, value))
         for (name, description), value in zip(described, found, strict=True)
     ]
+    return [*gauges, *_of_jobs(jobs)]
 
 
-class _Others(Collector):
-    def collect(self) -> Iterator[Any]:
-        for collect in _collected:
-            try:
-                yield from list(collect())
-            except Exception:
-                logger.exception("Some metrics are missing")
+def _of_jobs(jobs: Iterable[schedule.JobStatus]) -> list[GaugeMetricFamily]:
+    late = GaugeMetricFamily("broadside_job_late", "Whether a job has not ended well for too long.", labels=["job"])
+    failing = GaugeMetricFamily("broadside_job_failing", "Whether its last run has failed.", labels=["job"])
+    ended = GaugeMetricFamily("broadside_job_end_timestamp_seconds", "When its last run ended.", labels=["job"])
+    for job in jobs:
+        late.add_metric([job.name], job.late)
+        failing.add_metric([job.name], job.failing)
+        if job.last_end is not None:
+            ended.add_metric([job.name], job.last_end.timestamp())
+    return [late, failing, ended]
 
 
-_collected: list[Callable[[], Iterable[Any]]] = []
 _DATABASE = CollectorRegistry()
 _DATABASE.register(_Database())
-_DATABASE.register(_Others())
-
-
-def add(collect: Callable[[], Iterable[Any]]) -> None:
-    """Have what `collect()` gives, metric families of prometheus_client, in each answer from now on.
-
-    Where it raises, its metrics are missing, and the error is in the log.
-    """
-    _collected.append(collect)
 
 
 def exposition() -> bytes:

@@ -13,7 +13,7 @@ from django.db import DataError, ProgrammingError, close_old_connections, connec
 from dramatiq import Message
 from dramatiq.errors import DecodeError
 
-from apps.core import dead_letters
+from apps.core import dead_letters, metrics
 from apps.core.broker import DatabaseBroker, decoded
 from apps.core.db import DATABASE_UNAVAILABLE, conninfo
 from apps.core.outbox import CHANNEL
@@ -109,9 +109,12 @@ def _in_this_transaction(broker: DatabaseBroker, rows: Sequence[_Row]) -> list[i
     """The ids of all rows; or None, when one of them is refused, or comes twice."""
     try:
         with transaction.atomic():
-            broker.enqueue_all([decoded(row.message) for row in rows])
+            messages = [decoded(row.message) for row in rows]
+            broker.enqueue_all(messages)
     except (*REFUSALS, ProgrammingError):
         return None
+    for message in messages:
+        metrics.enqueued(message.actor_name)
     return [row.id for row in rows]
 
 
@@ -138,10 +141,11 @@ def _hand_over(broker: dramatiq.Broker, message: Message[Any]) -> None:
     if isinstance(broker, DatabaseBroker):
         with transaction.atomic():
             broker.enqueue_all([message])
-        return
-    # This process need not know the actor, nor its queue: a release that does may run beside it already.
-    broker.declare_queue(message.queue_name)
-    broker.enqueue(message)
+    else:
+        # This process need not know the actor, nor its queue: a release that does may run beside it already.
+        broker.declare_queue(message.queue_name)
+        broker.enqueue(message)
+    metrics.enqueued(message.actor_name)
 
 
 class Relay:
@@ -160,8 +164,8 @@ class Relay:
         finally:
             self._hang_up()
 
-    @property
     def is_well(self) -> bool:
+        """Whether it hands messages over, as far as it knows. From any thread."""
         return not self._pause
 
     def _is_told(self) -> bool:

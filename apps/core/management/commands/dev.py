@@ -92,8 +92,7 @@ class Command(BaseCommand):
             # In this order they are stopped, too: what still writes messages before what carries them.
             processes.start("schedule", manage("scheduler"))
             processes.start("relay", manage("relay_outbox"))
-            worker = manage("rundramatiq", "--processes", "1", "--threads", "4")
-            processes.start("worker", [*worker, "--skip-logging", "--worker-shutdown-timeout", "5000"])
+            processes.start("worker", manage("worker", "--threads", "4", "--shutdown-seconds", "5"))
             if self.data_dir:
                 processes.start("postgres", embedded_postgres.watcher(self.data_dir))
             log = self.build_explorer(processes)

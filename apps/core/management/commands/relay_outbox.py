@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from apps.core import probe
 from apps.core.relay import Relay, relay
 from apps.core.stopping import ignore_further_signals, told_to_stop
 
@@ -18,5 +19,7 @@ class Command(BaseCommand):
         if once:
             self.stdout.write(f"Handed over {relay()} messages.")
             return
-        Relay(told_to_stop()).run()
+        running = Relay(told_to_stop())
+        with probe.serving(running.is_well):
+            running.run()
         ignore_further_signals()

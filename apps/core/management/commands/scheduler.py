@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.core import schedule
+from apps.core import probe, schedule
 from apps.core.scheduler import Scheduler
 from apps.core.stopping import ignore_further_signals, told_to_stop
 
@@ -21,5 +21,6 @@ class Command(BaseCommand):
             if not scheduler.run_what_is_due():
                 raise CommandError("A job has failed: see the log.")
             return
-        scheduler.run(told_to_stop())
+        with probe.serving(scheduler.is_well):
+            scheduler.run(told_to_stop())
         ignore_further_signals()
