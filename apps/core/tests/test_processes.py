@@ -139,7 +139,9 @@ def test_kill_9_of_the_parent_stops_the_children(tmp_path: Path) -> None:
     process = subprocess.Popen(python(parent), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     child = int(process.stdout.readline())
-    wait_until(lambda: Path(f"/proc/{child}/comm").read_text().startswith("python"))
+    # Before that it is a copy of its parent, and then `setpriv`.
+    started = [sys.executable, "-c", SLEEP]
+    wait_until(lambda: Path(f"/proc/{child}/cmdline").read_text().split("\0")[:3] == started)
 
     process.kill()
     process.communicate()

@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import ProgrammingError, connection, connections, transaction
 from django.db.models.functions import Now
 from dramatiq.brokers.stub import StubBroker
-from dramatiq.middleware import Retries, TimeLimit
+from dramatiq.middleware import AgeLimit, Retries, TimeLimit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -254,7 +254,7 @@ class Unreliable(StubBroker):
     """Takes messages, but for those at some places in their order, which have to be brought again."""
 
     def __init__(self, failures: set[int]) -> None:
-        super().__init__(middleware=[TimeLimit(), Retries()])
+        super().__init__(middleware=[AgeLimit(), TimeLimit(), Retries()])
         self.taken: list[tuple[str, int]] = []
         self._failures = failures
         self._lock = threading.Lock()
