@@ -142,8 +142,6 @@ def _hand_over(broker: dramatiq.Broker, message: Message[Any]) -> None:
         with transaction.atomic():
             broker.enqueue_all([message])
     else:
-        # This process need not know the actor, nor its queue: a release that does may run beside it already.
-        broker.declare_queue(message.queue_name)
         broker.enqueue(message)
     metrics.enqueued(message.actor_name)
 
