@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 import threading
+from math import inf
 from types import FrameType
 
 import django
 import dramatiq
 from django.apps import apps
+from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from dramatiq import Broker, BrokerConnectionError, Middleware, Worker
 
@@ -39,6 +41,8 @@ def prepare() -> None:
     crew = Crew.announced()
     attendance = Attendance(crew)
     broker = dramatiq.get_broker()
+    # One that django_dramatiq brings along has no limit.
+    _bound_statements(max(actor.options.get("time_limit", 0) for actor in broker.actors.values()))
     broker.add_middleware(attendance)
     broker.add_middleware(Departure(attendance, crew.shutdown_seconds))
     broker.add_middleware(Metrics(), before=TaskLog)
@@ -86,6 +90,20 @@ class Departure(Middleware):
         if left:
             logging.shutdown()
             os._exit(0)
+
+
+def _bound_statements(milliseconds: float) -> None:
+    """Let no statement, with what it waits for, and no idle transaction take longer than the longest of all tasks may.
+
+    Nothing interrupts a thread that waits for the database: not even its task's time limit.
+    """
+    if milliseconds == inf:
+        return
+    database = connections["default"].settings_dict
+    names = ("statement_timeout", "idle_in_transaction_session_timeout")
+    bounds = " ".join(f"-c {name}={milliseconds:.0f}" for name in names)
+    # What DATABASE_URL says comes behind it, and wins.
+    database["OPTIONS"] = {**database["OPTIONS"], "options": f"{bounds} {database['OPTIONS'].get('options', '')}"}
 
 
 def _stop_once() -> None:

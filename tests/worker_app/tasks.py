@@ -38,6 +38,14 @@ def fail(key: str) -> None:
 
 
 @actor(queue_name=QUEUE)
+def show(setting: str) -> None:
+    """Have the effect "setting value"."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting(%s)", [setting])
+        effect(f"{setting} {cursor.fetchone()[0]}")
+
+
+@actor(queue_name=QUEUE)
 def wait(key: str) -> None:
     """Begin, and end only when there is the effect "go"; whatever anybody says."""
     effect(f"{key} has begun")

@@ -1,0 +1,98 @@
+"""What a process without a web server answers to whoever looks after it."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from django.core.management import CommandError
+from django.db import connection
+from prometheus_client.core import GaugeMetricFamily
+
+from apps.core import metrics, outbox, probe
+from apps.users import tasks
+
+
+@pytest.fixture
+def address(settings: Any) -> str:
+    """Where a probe may listen."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        settings.PROBE_PORT = listening.getsockname()[1]
+    settings.PROBE_HOST = "127.0.0.1"
+    return f"http://127.0.0.1:{settings.PROBE_PORT}"
+
+
+def told(text: str) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def broken() -> bool:
+    raise ValueError("nobody knows")
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(lambda: True, 200), (lambda: False, 503), (broken, 503)])
+def test_health_is_what_the_process_says_of_itself(address: str, healthy: Any, status: int) -> None:
+    with probe.serving(healthy):
+        answer = httpx.get(f"{address}/healthz")
+        assert (answer.status_code, answer.json()["status"]) == (status, "ok" if status == 200 else "unhealthy")
+        assert httpx.get(f"{address}/").status_code == 404
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/healthz")
+
+
+def test_without_a_port_there_is_no_probe(settings: Any) -> None:
+    before = threading.active_count()
+    with probe.serving(broken):
+        assert threading.active_count() == before
+
+
+def test_a_port_that_is_taken_is_told_at_the_start(address: str) -> None:
+    with probe.serving(broken), pytest.raises(CommandError, match="PROBE_PORT"), probe.serving(broken):
+        pass
+
+
+def test_a_client_that_says_nothing_keeps_nobody_waiting(address: str, settings: Any) -> None:
+    with probe.serving(lambda: True), socket.create_connection(("127.0.0.1", settings.PROBE_PORT)):
+        assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_metrics_count_what_the_database_holds(address: str) -> None:
+    outbox.send(tasks.mail_confirmation, "ann@example.com")
+    outbox.send(tasks.mail_confirmation, "ann@example.com", delay=timedelta(hours=1))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE core_outboxmessage SET due_at = now() - interval '90 s' WHERE due_at <= now()")
+    metrics.enqueued("mail_confirmation", 3)
+    with probe.serving(lambda: True):
+        found = told(httpx.get(f"{address}/metrics").text)
+    assert (found["broadside_outbox_messages"], found["broadside_outbox_due_messages"]) == (2, 1)
+    assert 90 <= found["broadside_outbox_age_seconds"] < 150
+    assert (found["broadside_dead_letters"], found["broadside_database_up"]) == (0, 1)
+    assert found['broadside_messages_enqueued_total{actor="mail_confirmation"}'] >= 3
+
+
+def test_metrics_are_answered_without_the_database_and_without_what_else_fails(
+    address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def good() -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("jobs_late", "Late jobs.", value=2)
+
+    def bad() -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("half", "The first of two.", value=1)
+        raise ValueError("on purpose")
+
+    monkeypatch.setattr(metrics, "_collected", [])
+    metrics.add(bad)
+    metrics.add(good)
+    monkeypatch.setitem(connection.settings_dict, "PORT", "1")
+    with probe.serving(lambda: True):
+        answer = httpx.get(f"{address}/metrics")
+    found = told(answer.text)
+    assert answer.status_code == 200
+    assert (found["broadside_database_up"], found["jobs_late"]) == (0, 2)
+    assert "half" not in found
+    assert "on purpose" in caplog.text
