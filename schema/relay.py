@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
-from binascii import b2a_base64
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
@@ -21,6 +20,7 @@ from django.conf import settings
 from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 
+from apps.core.ids import global_id
 from apps.core.text import is_storable
 from schema.engine import batch_field, reads
 from schema.errors import bad_input
@@ -36,17 +36,6 @@ MAX_KEY = 2**63 - 1
 # Characters of a global id or cursor: far more than any has, so that a long one costs nothing to refuse.
 MAX_OPAQUE = 5_000
 DEFAULT_PAGE_SIZE = 20
-
-
-def global_id(type_name: str, key: int) -> str:
-    """The opaque id of a row in this API: the base64 of `Type:key`."""
-    return global_ids(type_name, (key,))[0]
-
-
-def global_ids(type_name: str, keys: Iterable[int]) -> list[str]:
-    """The opaque ids of many rows."""
-    prefix = f"{type_name}:"
-    return [b2a_base64(f"{prefix}{key}".encode(), newline=False).decode() for key in keys]
 
 
 def parse_global_id(value: str) -> tuple[str, int]:

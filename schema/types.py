@@ -12,9 +12,9 @@ from strawberry import UNSET
 from strawberry.types import get_object_definition
 from strawberry_django.fields.field import StrawberryDjangoField
 
+from apps.core.ids import global_ids
 from schema.cost import TEXT, WEIGHT
 from schema.engine import batch_field, reads
-from schema.relay import global_ids
 
 T = TypeVar("T", bound=type)
 

@@ -12,12 +12,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from apps.comments.models import Comment
+from apps.core.ids import global_id
 from apps.posts.models import Post, PostStatus, Tag, Tagging
 from apps.posts.services import make_slug
 from apps.users import roles, tokens
 from apps.users.models import Session, User
 from apps.users.selectors import with_permissions
-from schema.relay import global_id
 
 PASSWORD = "correct horse battery staple"
 START = datetime(2026, 1, 1, tzinfo=UTC)

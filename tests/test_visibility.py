@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from apps.comments.models import Comment
 from apps.comments.tasks import comments_on
+from apps.core.ids import global_id
 from apps.posts.models import Post, PostStatus, Tag
 from apps.posts.tasks import POST_PUBLISHED
 from apps.users.models import User
-from schema.relay import global_id
 from tests.api import Answer, Api
 from tests.make import gid, make_comment, make_post, make_tag, make_user
 from tests.selections import ways_in, ways_to

@@ -5,11 +5,11 @@ import strawberry
 from graphql import GraphQLEnumType
 
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
+from apps.core.ids import global_id
 from apps.posts.models import Post
 from schema.context import Info
 from schema.errors import RequestError, RequestErrorCode
 from schema.payloads import Payload, input_key, mutation, write
-from schema.relay import global_id
 from schema.root import schema
 from schema.tests.mounted import mounted
 from tests.api import Api

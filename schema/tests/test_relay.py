@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from apps.core.ids import global_id
 from schema.errors import RequestError, RequestErrorCode
-from schema.relay import MAX_KEY, Order, PageArgs, global_id, key_of, parse_global_id
+from schema.relay import MAX_KEY, Order, PageArgs, key_of, parse_global_id
 from schema.root import LOADERS
 from schema.scalars import moment
 from tests.api import Api

@@ -1,8 +1,8 @@
 import pytest
 
+from apps.core.ids import global_id
 from apps.users.models import SecurityEvent, Session, User
 from apps.users.services.sessions import SESSIONS_MAX
-from schema.relay import global_id
 from tests.api import Api
 from tests.make import PASSWORD, Make, gid
 
