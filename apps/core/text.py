@@ -93,6 +93,23 @@ def is_storable(value: str) -> bool:
     return "\x00" not in value
 
 
+# What turns the direction of writing around, for all that follows it on its line.
+DIRECTIONS = {*"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+
+
+def quotable(text: str, length: int) -> str:
+    """The beginning of somebody's `text` among words of ours, or in a header: an `excerpt` that stays in its place.
+
+    It has neither control characters nor any that change the direction in which the rest of the line is read.
+    """
+    harmless = "".join(
+        character
+        for character in text
+        if character.isspace() or (unicodedata.category(character) not in {"Cc", "Cs"} and character not in DIRECTIONS)
+    )
+    return excerpt(harmless, length)
+
+
 def excerpt(text: str, length: int = 200) -> str:
     """The beginning of `text` on one line, cut between words, with an ellipsis when something was cut."""
     line = " ".join(text[: length * 4].split())

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
-from apps.core.text import Form, clean_text, excerpt, is_storable
+from apps.core.text import Form, clean_text, excerpt, is_storable, quotable
 
 ANY_TEXT = st.text(st.characters(codec=None))
 
@@ -129,3 +129,17 @@ def test_an_excerpt_fits_on_one_line(text: str, length: int) -> None:
     cut = excerpt(text, length)
     assert len(cut) <= length
     assert cut.split() == cut.split(" ") or cut in {"", "…"}
+
+
+@given(ANY_TEXT, st.integers(1, 300))
+def test_what_is_quotable_is_one_line_that_nothing_turns_around(text: str, length: int) -> None:
+    quoted = quotable(text, length)
+    assert len(quoted) <= length
+    assert not {unicodedata.category(each) for each in quoted} & {"Cc", "Cs", "Zl", "Zp"}
+    assert not {unicodedata.bidirectional(each) for each in quoted} & {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI"}
+    assert quoted == quotable(quoted, length)
+
+
+def test_what_is_quotable_keeps_letters_of_every_script_and_joined_emoji() -> None:
+    text = "Zo\u00eb \u0634\u0627\u062f\u06cc \u05e9\u05dc\u05d5\u05dd \U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert quotable(text, 200) == text
