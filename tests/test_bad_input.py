@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.comments.models import Comment
+from apps.core.ids import global_id
 from apps.posts.models import Post, Tag
 from apps.users.models import SecurityEvent, Session, User
-from schema.relay import global_id
 from schema.root import schema
 from tests.api import Answer, Api
 from tests.make import PASSWORD, Make, gid
@@ -64,6 +64,8 @@ class World:
             "firstName": "Ann",
             "lastName": "Lee",
             "bio": "Bio.",
+            "notifyOfComments": True,
+            "notifyOfReplies": True,
             "title": "Title",
             "body": "Body.",
             "tags": [self.tag.slug],

@@ -14,12 +14,13 @@ from graphql import GraphQLObjectType
 
 from apps.comments.tasks import comments_on
 from apps.core.client import Client
+from apps.core.ids import global_id
 from apps.posts.models import PostStatus
 from apps.posts.tasks import POST_PUBLISHED
 from apps.users import email_tokens
 from apps.users.models import EmailTokenPurpose, User
 from apps.users.services import session_start
-from schema.relay import global_id, parse_global_id
+from schema.relay import parse_global_id
 from tests.api import Api
 from tests.make import PASSWORD, access_token, gid, make_comment, make_post, make_tag, make_user
 from tests.selections import TYPES
@@ -205,6 +206,8 @@ SCENARIOS: dict[str, Scenario] = {
     "Subscription.commentAdded": hears_of_comments,
     "User.email": has("users", "User.email"),
     "User.emailVerified": has("users", "User.emailVerified"),
+    "User.notifyOfComments": has("users", "User.notifyOfComments"),
+    "User.notifyOfReplies": has("users", "User.notifyOfReplies"),
     "User.sessions": has("users", "User.sessions { id }"),
     "Post.viewerCanEdit": has("posts", "Post.viewerCanEdit"),
     "Comment.viewerCanEdit": has("comments", "Comment.viewerCanEdit"),

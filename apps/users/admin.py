@@ -76,6 +76,8 @@ class UserEditForm(ProfileForm, UserChangeForm):  # type: ignore[type-arg]
             "first_name",
             "last_name",
             "bio",
+            "notify_of_comments",
+            "notify_of_replies",
             "is_active",
             "is_staff",
         ]
@@ -102,6 +104,7 @@ class UserAdmin(StockUserAdmin):  # type: ignore[type-arg]
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Profile", {"fields": ("first_name", "last_name", "bio")}),
+        ("Mails", {"fields": ("notify_of_comments", "notify_of_replies")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": ("date_joined", "email_verified_at", "last_login")}),
     )

@@ -31,6 +31,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     bio = models.TextField(blank=True, help_text="A few words about the person, in plain text.")
     is_active = models.BooleanField(default=True, help_text="Clear it to lock the account without deleting anything.")
     is_staff = models.BooleanField(default=False, help_text="May use the admin and sees what is not published.")
+    notify_of_comments = models.BooleanField(
+        default=True, db_default=True, help_text="Whether a mail tells of comments on the user's posts."
+    )
+    notify_of_replies = models.BooleanField(
+        default=True, db_default=True, help_text="Whether a mail tells of replies to the user's comments."
+    )
     date_joined = models.DateTimeField(default=timezone.now, editable=False, help_text="When the account was made.")
     search_name = models.GeneratedField(
         expression=Lower(Concat("first_name", Value(" "), "last_name")),

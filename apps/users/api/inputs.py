@@ -93,6 +93,12 @@ class UpdateProfileInput:
     first_name: str | None = strawberry.field(default=None, description="Given name, at most 100 characters.")
     last_name: str | None = strawberry.field(default=None, description="Family name, at most 100 characters.")
     bio: str | None = strawberry.field(default=None, description="Plain text, at most 2,000 characters.")
+    notify_of_comments: bool | None = strawberry.field(
+        default=None, description="Whether a mail tells the viewer of comments on their posts."
+    )
+    notify_of_replies: bool | None = strawberry.field(
+        default=None, description="Whether a mail tells the viewer of replies to their comments."
+    )
 
 
 @strawberry.input(description="Which users to list. Everything given has to match.")

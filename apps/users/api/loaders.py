@@ -32,15 +32,28 @@ def emails_verified(users: Sequence[User], info: Info) -> list[bool | None]:
     return [user.email_verified_at is not None if can_see_private_fields(viewer, user) else None for user in users]
 
 
+@reads("pk", "notify_of_comments")
+def notified_of_comments(users: Sequence[User], info: Info) -> list[bool | None]:
+    return [user.notify_of_comments if _is_own(user, info) else None for user in users]
+
+
+@reads("pk", "notify_of_replies")
+def notified_of_replies(users: Sequence[User], info: Info) -> list[bool | None]:
+    return [user.notify_of_replies if _is_own(user, info) else None for user in users]
+
+
 @reads("pk")
 async def own_sessions(users: Sequence[User], info: Info) -> list[list[Session] | None]:
     """Sessions are the viewer's own business: null for everybody else, the staff included."""
-    viewer = info.context.viewer
-    own = [user for user in users if viewer is not None and viewer.pk == user.pk]
-    lists = iter(await sessions_of_user.of_parents(own, info))
-    return [next(lists) if viewer is not None and viewer.pk == user.pk else None for user in users]
+    lists = iter(await sessions_of_user.of_parents([user for user in users if _is_own(user, info)], info))
+    return [next(lists) if _is_own(user, info) else None for user in users]
 
 
 @reads("pk")
 def are_current(sessions: Sequence[Session], info: Info) -> list[bool]:
     return [session.pk == info.context.session_id for session in sessions]
+
+
+def _is_own(user: User, info: Info) -> bool:
+    viewer = info.context.viewer
+    return viewer is not None and viewer.pk == user.pk

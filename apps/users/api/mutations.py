@@ -299,7 +299,7 @@ class UserMutation:
         drop_cookie(info)
         return DeleteAccountPayload.of(success=True)
 
-    @mutation(description="Change the viewer's names or bio.")
+    @mutation(description="Change the viewer's names, bio, or which mails they want.")
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
         user = await write(info, services.profile_update, actor=info.context.viewer, **given(input))
         return UpdateProfilePayload.of(user=user)

@@ -32,6 +32,16 @@ class UserType(Node):
         loaders.emails_verified,
         description="Whether the address has been confirmed; null for everybody but the user, admins and the staff.",
     )
+    notify_of_comments: bool | None = batch_field(
+        loaders.notified_of_comments,
+        description="Whether a mail tells the user of comments on their posts, once the address is confirmed; null for "
+        "everybody else.",
+    )
+    notify_of_replies: bool | None = batch_field(
+        loaders.notified_of_replies,
+        description="Whether a mail tells the user of replies to their comments, once the address is confirmed; null "
+        "for everybody else.",
+    )
     sessions: list[SessionType] | None = batch_field(
         loaders.own_sessions,
         description="Where the user is signed in, last used first; null for everybody else.",

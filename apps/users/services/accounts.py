@@ -70,7 +70,13 @@ def _store(user: User) -> User | None:
 
 @transaction.atomic
 def profile_update(
-    *, actor: User | None, first_name: str | None = None, last_name: str | None = None, bio: str | None = None
+    *,
+    actor: User | None,
+    first_name: str | None = None,
+    last_name: str | None = None,
+    bio: str | None = None,
+    notify_of_comments: bool | None = None,
+    notify_of_replies: bool | None = None,
 ) -> User:
     """Change what is given; None leaves a field as it is.
 
@@ -86,8 +92,12 @@ def profile_update(
         user.last_name = form.text("last_name", last_name, maximum=NAME_MAX, single_line=True, required=False)
     if bio is not None:
         user.bio = form.text("bio", bio, maximum=BIO_MAX, required=False)
+    if notify_of_comments is not None:
+        user.notify_of_comments = notify_of_comments
+    if notify_of_replies is not None:
+        user.notify_of_replies = notify_of_replies
     form.check()
-    user.save(update_fields=["first_name", "last_name", "bio"])
+    user.save(update_fields=["first_name", "last_name", "bio", "notify_of_comments", "notify_of_replies"])
     return user
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from apps.users.models import User
 from tests.api import Api
-from tests.make import Make
+from tests.make import Make, gid
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +23,25 @@ async def test_changes_what_is_given_and_leaves_the_rest(api: Api, make: Make) -
         assert (payload["errors"], tuple(payload["user"].values())) == ([], expected)
         await user.arefresh_from_db()
         assert (user.first_name, user.last_name, user.bio) == expected
+
+
+async def test_mails_are_wanted_until_they_are_switched_off_and_only_their_owner_sees_that(
+    api: Api, make: Make
+) -> None:
+    user = await make.user()
+    client, staff = await api.as_(user), await api.as_(await make.user(is_staff=True, role="admin"))
+    wanted = "query($id: ID!) { user(id: $id) { notifyOfComments notifyOfReplies } }"
+    for given, expected in (
+        ({}, (True, True)),
+        ({"notifyOfReplies": False}, (True, False)),
+        ({"notifyOfComments": False, "notifyOfReplies": None}, (False, False)),
+        ({"notifyOfReplies": True, "bio": "x"}, (False, True)),
+    ):
+        payload = await client.payload("updateProfile", "user { notifyOfComments notifyOfReplies }", **given)
+        assert (payload["errors"], tuple(payload["user"].values())) == ([], expected)
+        assert tuple((await client(wanted, id=gid(user))).data["user"].values()) == expected
+    for other in (api, staff):
+        assert tuple((await other(wanted, id=gid(user))).data["user"].values()) == (None, None)
 
 
 async def test_the_answer_has_the_new_values_of_generated_fields(api: Api, make: Make) -> None:
