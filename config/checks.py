@@ -1,12 +1,26 @@
 """System checks for the settings that bite silently."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.management import get_commands
+from django.http.request import validate_host
 
 from apps.core.schedule import jobs
+
+
+@register(Tags.security)
+def check_public_url(**_: Any) -> list[CheckMessage]:
+    """Mail programs press the button of a link in a mail themselves, and follow no redirect."""
+    parts = urlsplit(settings.PUBLIC_URL)
+    errors: list[CheckMessage] = []
+    if parts.hostname and not validate_host(parts.hostname, settings.ALLOWED_HOSTS):
+        errors.append(Error("PUBLIC_URL has a host that is not one of ALLOWED_HOSTS.", id="broadside.E007"))
+    if parts.scheme == "http" and settings.SECURE_SSL_REDIRECT:
+        errors.append(Error("PUBLIC_URL is http://…, which SECURE_SSL_REDIRECT redirects.", id="broadside.E008"))
+    return errors
 
 
 @register(Tags.database)

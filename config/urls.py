@@ -1,9 +1,12 @@
-"""What Django answers: the admin and the health checks. `/graphql/` is mounted beside it, in `config.asgi`."""
+"""What Django answers: the admin, links in mails, and the health checks. `/graphql/` is mounted beside it, in
+`config.asgi`.
+"""
 
 from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from apps.comments import views as comments
 from apps.core import health
 from apps.users.admin_forms import OwnPassword
 
@@ -14,6 +17,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/graphql/")),
     path("admin/password_change/", admin.site.admin_view(OwnPassword.as_view())),
     path("admin/", admin.site.urls),
+    path("unsubscribe/<str:token>", comments.unsubscribe),
     path("healthz", health.live),
     path("readyz", health.ready),
 ]

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Length
+from django.db.models.functions import Length, Now
 from django.db.models.lookups import LessThanOrEqual
 from django.utils import timezone
 
@@ -63,3 +63,33 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return f"Comment {self.pk} on post {self.post_id}"
+
+
+class NoticeKind(models.TextChoices):
+    """What a comment is to whom it is told."""
+
+    COMMENT = "comment"
+    REPLY = "reply"
+
+
+class Notice(models.Model):
+    """That a comment is to be told to somebody by mail, and was not yet: see `apps.comments.notices`.
+
+    The comment without a foreign key: whoever deletes one need not know of notices, nor wait for them.
+    """
+
+    recipient = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    comment = models.ForeignKey(
+        Comment, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False
+    )
+    kind = models.CharField(max_length=10, choices=NoticeKind)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["recipient", "comment"], name="notice_is_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Notice of comment {self.comment_id} to user {self.recipient_id}"

@@ -1,11 +1,14 @@
 """Writes of comments. Whoever writes to a thread holds its post's row lock: writes to one thread queue up."""
 
+from collections.abc import Iterable
+
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.comments import tasks
-from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment
+from apps.comments.models import BODY_MAX, DEPTH_MAX, Comment, Notice, NoticeKind
+from apps.comments.notices import PREFERENCES
 from apps.comments.policies import can_delete_comment, can_edit_comment, can_write_comments
 from apps.comments.selectors import visible_to
 from apps.core import outbox
@@ -71,12 +74,20 @@ def comment_delete(*, actor: User | None, comment_id: int) -> None:
     _remove(comment)
 
 
+def notices_switch_off(*, user_id: int, kinds: Iterable[NoticeKind]) -> None:
+    """End the user's mails of these kinds, for whoever brings the token of one of them. One statement."""
+    User.objects.filter(pk=user_id).update(**{PREFERENCES[kind]: False for kind in kinds})
+
+
 def comments_end_with(user: User, erase: bool) -> None:
     """What becomes of a user's comments when the account ends: nothing, or all are deleted as `comment_delete` does.
+
+    What the user was to be told of is forgotten; a mail that is being sent at this moment is waited for.
 
     So are those of others on the user's posts, which are about to go. Locks all these posts, in the order of their
     keys. A few statements, however many comments there are, and none of them is read.
     """
+    Notice.objects.filter(recipient=user).delete()
     if not erase:
         return
     own = Comment.objects.filter(author=user, deleted_at=None)

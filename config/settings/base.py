@@ -117,7 +117,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
-# Only the admin and the health checks pass through here: GraphQL and static files are mounted in config.asgi.
+# Only the admin, links in mails and the health checks pass through here: GraphQL and static files are mounted in
+# config.asgi.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -171,6 +172,10 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Broadside <noreply@localhost
 
 # Where the links in mails lead: FRONTEND_URL/verify-email#token=…. Empty: mails show the token itself.
 FRONTEND_URL = env.url("FRONTEND_URL")
+# Where this server is reached, for the links in mails that lead to itself. Empty: mails have none.
+PUBLIC_URL = env.url("PUBLIC_URL")
+# How long a comment waits for others to be mailed together.
+NOTICE_DELAY = timedelta(seconds=env.number("NOTICE_DELAY_SECONDS", 300, at_least=0, at_most=86_400))
 # Whether an account can be used before its address is confirmed.
 EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", among=("optional", "required"))
 # How long security events are kept; the database keeps them for 90 at least, by its own clock.

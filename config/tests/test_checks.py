@@ -7,7 +7,7 @@ from django.core import checks
 from django.db import connections
 
 from apps.core.schedule import Job
-from config.checks import check_connections, check_schedule
+from config.checks import check_connections, check_public_url, check_schedule
 
 POOLED: dict[str, Any] = {
     "ENGINE": "apps.core.postgresql",
@@ -63,3 +63,25 @@ def test_jobs_that_would_never_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_schedule() == []
     monkeypatch.setattr(settings, "SCHEDULE", f"{__name__}.MISSPELT")
     assert ids(check_schedule()) == ["broadside.E005", "broadside.E006"]
+
+
+@pytest.mark.parametrize(
+    ("url", "redirects", "expected"),
+    [
+        ("", True, []),
+        ("https://api.example.com", True, []),
+        ("https://api.example.com:8443/behind/a/path", True, []),
+        ("http://api.example.com", False, []),
+        ("http://api.example.com", True, ["broadside.E008"]),
+        ("https://www.example.com", True, ["broadside.E007"]),
+        ("http://www.example.com", True, ["broadside.E007", "broadside.E008"]),
+    ],
+)
+def test_links_that_would_not_reach_us(
+    monkeypatch: pytest.MonkeyPatch, url: str, redirects: bool, expected: list[str]
+) -> None:
+    monkeypatch.setattr(settings, "PUBLIC_URL", url)
+    monkeypatch.setattr(settings, "ALLOWED_HOSTS", ["api.example.com"])
+    monkeypatch.setattr(settings, "SECURE_SSL_REDIRECT", redirects)
+    assert ids(check_public_url()) == expected
+    assert check_public_url in checks.registry.registry.registered_checks

@@ -91,6 +91,8 @@ def test_production_shows_no_explorer_and_no_introspection_and_no_debug_pages(pr
         ("SECURE_SSL_REDIRECT", "true # comment", "true or false"),
         ("BROKER_URL", "redis://[::1", "unset (PostgreSQL), redis://… or amqp://…"),
         ("EMAIL_URL", "mail.example.com", "smtp+tls://"),
+        ("PUBLIC_URL", "api.example.com", "like https://app.example.com"),
+        ("NOTICE_DELAY_SECONDS", "-1", "a whole number from 0 to 86400"),
         ("FRONTEND_URL", "app.example.com", "like https://app.example.com"),
         ("FRONTEND_URL", "https://app.example.com/#x", "like https://app.example.com"),
         ("CORS_ALLOWED_ORIGINS", "https://a.example, app.example.com", "like https://app.example.com"),

@@ -87,6 +87,8 @@ class Command(BaseCommand):
 
     def run_processes(self, host: str, port: int, *, reload: bool) -> None:
         """Run the children until one of them ends that should not. Raises CommandError with its name."""
+        # The links in mails lead here, unless somewhere else is set.
+        os.environ["PUBLIC_URL"] = settings.PUBLIC_URL or origin(host, port)
         with Processes(sys.stdout, cwd=settings.BASE_DIR) as processes:
             processes.start("web", web_command(host, port, reload=reload))
             # In this order they are stopped, too: what still writes messages before what carries them.
@@ -119,8 +121,7 @@ class Command(BaseCommand):
 
     def banner(self, host: str, port: int) -> str:
         """What to say when the server answers."""
-        name = _reachable(host)
-        site = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        site = origin(host, port)
         return f"""
 Broadside is up.
 
@@ -193,6 +194,12 @@ def refuse_taken_address(host: str, port: int) -> None:
         raise CommandError(
             f"Port {port} is taken, perhaps by another `make run`. For another port: PORT={port + 1} make run"
         ) from None
+
+
+def origin(host: str, port: int) -> str:
+    """What the URLs of the server begin with, from this machine."""
+    name = _reachable(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def announce(processes: Processes, host: str, port: int, banner: str) -> None:

@@ -158,7 +158,9 @@ def _anything_is_there() -> bool:
 def _clear() -> None:
     """Only these ids start again at 1. A user's id never comes back: an access token may still carry it."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE comments_comment, posts_tagging, posts_post, posts_tag RESTART IDENTITY CASCADE")
+        cursor.execute(
+            "TRUNCATE comments_notice, comments_comment, posts_tagging, posts_post, posts_tag RESTART IDENTITY CASCADE"
+        )
     _removable_users().delete()
 
 
