@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("users", "0004_rival_registrations"),
+        ("users", "0005_dead_letters"),
     ]
 
     operations = [
