@@ -26,9 +26,9 @@ import psycopg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from apps.core.ids import global_id
 from benchmarks.identity import database
 from benchmarks.serving import ROOT, free_port, manage, serving, settings
-from schema.relay import global_id
 
 CLIENTS = int(os.environ.get("CLIENTS", "500"))
 ROUNDS = 10

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 
 from apps.core.errors import ErrorCode
+from apps.core.ids import global_id
 from apps.posts.models import Post, PostStatus
 from schema.engine import Permission, batch_field
 from schema.errors import RequestErrorCode
-from schema.relay import global_id
 from schema.tests import test_errors
 from schema.tests.mounted import SlowQuery, mounted
 from tests.api import Answer, Api

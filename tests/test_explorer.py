@@ -27,9 +27,9 @@ from playwright.async_api import (
     expect,
 )
 
+from apps.core.ids import global_id
 from config import explorer_build
 from schema import explorer
-from schema.relay import global_id
 from tests.live import work_off_live_tasks
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

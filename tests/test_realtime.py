@@ -19,11 +19,11 @@ from redis import Redis, RedisError
 from apps.comments.tasks import comments_on
 from apps.core import events
 from apps.core.db import conninfo
+from apps.core.ids import global_id
 from apps.posts.models import PostStatus
 from config.asgi import subscriptions
 from config.embedded_postgres import running
 from schema.pubsub import Body, Feed, Hub, Topic
-from schema.relay import global_id
 from tests.api import Api
 from tests.backends import Backends, until
 from tests.make import Make, gid

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from apps.comments.tasks import comments_on
+from apps.core.ids import global_id
 from apps.users.tokens import LEEWAY_SECONDS
 from schema import sse
-from schema.relay import global_id
 from schema.tests.test_subscriptions import COMMENT_IDS, POSTS, codes
 from tests.api import Api
 from tests.make import Make, gid

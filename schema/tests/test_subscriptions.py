@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from apps.comments.models import Comment
 from apps.comments.tasks import comments_on
+from apps.core.ids import global_id
 from apps.posts.models import Post, PostStatus
 from apps.posts.tasks import POST_PUBLISHED
 from apps.users.models import Session, User
 from config.asgi import subscriptions
 from schema import pubsub
-from schema.relay import global_id
 from tests.api import Api
 from tests.make import Make, gid
 from tests.sockets import Close, connected
