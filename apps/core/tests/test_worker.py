@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
+from dramatiq import Broker, MessageProxy, Middleware
 
 from apps.core import dead_letters
 from apps.core.models import DeadLetter, InboxMessage, OutboxMessage
+from apps.core.settling import Unsettled
 from tests.waiting import wait_until
 from tests.worker import BENCHES, Bench, database_bench
 from tests.worker_app.tasks import effect, effects
@@ -283,3 +285,29 @@ def test_a_failure_stays_with_the_broker_as_long_as_the_database_takes_nothing(
                 "ALTER TABLE IF EXISTS gone RENAME TO core_outboxmessage"
             )
     assert sorted(DeadLetter.objects.values_list("actor", "retries")) == [("ill_0", 1), ("ill_1", 2)]
+
+
+class Deaf(Middleware):
+    """A broker that cannot be told of a task's end, at first."""
+
+    times = 0
+
+    def before_ack(self, broker: Broker, message: MessageProxy) -> None:
+        self.times += 1
+        if self.times < 3:
+            raise Unsettled("not now")  # type: ignore[no-untyped-call]
+
+
+def test_a_failure_is_written_once_however_often_the_broker_has_to_be_told(
+    on_database: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dramatiq.worker.POST_PROCESS_MESSAGE_RETRY_DELAY_SECS", 0.01)
+
+    def ill() -> None:
+        raise ValueError
+
+    on_database.broker.add_middleware(deaf := Deaf())
+    with on_database.worker():
+        on_database.send(on_database.actor(ill, min_backoff=60_000, max_backoff=60_000).message())
+        wait_until(lambda: deaf.times == 3)
+    assert OutboxMessage.objects.count() == 1
