@@ -1,0 +1,91 @@
+"""What happens in a drill."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.system import System
+from tests.waiting import wait_until
+
+# How long a broker is away. A minute takes a minute.
+AWAY_SECONDS = float(os.environ.get("DRILL_AWAY_SECONDS", "5"))
+
+Faults = Callable[[System, Callable[[], float]], None]
+
+
+def _nothing(running: System, progress: Callable[[], float]) -> None:
+    """No fault."""
+
+
+def _kill(running: System, progress: Callable[[], float]) -> None:
+    """kill -9 of everything in turn, wherever it may be."""
+    for number, name in enumerate(("web", "relay", "worker", "web", "relay", "worker"), start=1):
+        _until(progress, number / 10)
+        running.kill(name)
+
+
+def _stop_broker(running: System, progress: Callable[[], float]) -> None:
+    """The broker is stopped, and started again after AWAY_SECONDS."""
+    _until(progress, 0.2)
+    running.broker.stop()
+    threading.Event().wait(AWAY_SECONDS)
+    running.broker.start()
+
+
+def _restart_postgresql(running: System, progress: Callable[[], float]) -> None:
+    _until(progress, 0.3)
+    running.stop_postgresql()
+    running.start_postgresql()
+
+
+def _jump(running: System, progress: Callable[[], float]) -> None:
+    """The clock of the machine that the processes run on goes an hour forward, and later two hours back."""
+    for share, offset in ((0.3, 3_600), (0.6, -3_600)):
+        _until(progress, share)
+        running.set_clock(offset)
+
+
+def _everything(running: System, progress: Callable[[], float]) -> None:
+    """All of these, one after the other."""
+    for faults in (_kill, _restart_postgresql, _stop_broker, _jump):
+        faults(running, progress)
+
+
+def _until(progress: Callable[[], float], share: float) -> None:
+    wait_until(lambda: progress() >= share, 120, lambda: f"{progress():.0%} written")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Faults while there are writes, given the system and the share of writes so far; they run in a thread.
+
+    `deaths` say for relay and worker at which steps (see `killer`) one process each dies, and is started again.
+    """
+
+    name: str
+    faults: Faults = _nothing
+    deaths: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def kills(self) -> int:
+        """How many deaths have to happen."""
+        return sum(map(len, self.deaths.values()))
+
+
+# From the broker to the acknowledgement.
+_DEATHS = {"relay": ["handed_over:40"], "worker": ["received:30", "at_work:30", "mailed:30", "done:30"]}
+_ALL = (
+    Scenario("calm"),
+    Scenario("killed", _kill, _DEATHS),
+    Scenario("broker away", _stop_broker),
+    Scenario("PostgreSQL restarted", _restart_postgresql),
+    Scenario("clock jumps", _jump),
+    Scenario("everything", _everything, _DEATHS),
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
