@@ -12,9 +12,11 @@ from tests.faults.system import system
 WRITES = 1_000
 
 
+COLUMNS = ("fault", "broker", "sent", "done", "lost", "doubled", "mailed twice", "kills", "posts", "dead letters")
+
+
 def main(chosen: list[str]) -> None:
-    sys.stdout.write("| fault | broker | sent | done | lost | doubled | mailed twice | kills |\n")
-    sys.stdout.write("|---|---|---:|---:|---:|---:|---:|---:|\n")
+    sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n")
     for scenario in SCENARIOS.values():
         for name in brokers.NAMES:
             if chosen and not {scenario.name, name} & {*chosen}:
@@ -30,6 +32,8 @@ def main(chosen: list[str]) -> None:
                 outcome.doubled,
                 outcome.mailed_twice,
                 outcome.kills,
+                outcome.published,
+                outcome.dead_letters,
             )
             sys.stdout.write("| " + " | ".join(map(str, cells)) + " |\n")
             sys.stdout.flush()

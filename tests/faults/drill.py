@@ -18,21 +18,31 @@ from tests.waiting import wait_until
 
 ASK = "mutation ($email: String!) { requestEmailVerification(input: { email: $email }) { success errors { code } } }"
 AT_A_TIME = 8
-MAKE_USERS = """
+# One address a write; those whose write has failed are not used again. And posts that are due while there are writes.
+PREPARE = """
+from datetime import timedelta
+from django.utils import timezone
+from apps.posts.models import Post, PostStatus
 from apps.users.models import User
 User.objects.bulk_create(
-    [User(email=f"user{{n}}@example.com", first_name="User", password="!") for n in range({number})], batch_size=500
+    [User(email=f"user{{n}}@example.com", first_name="User", password="!") for n in range({users})], batch_size=500
 )
+post = dict(author=User.objects.first(), title="Post", status=PostStatus.SCHEDULED)
+for n in range({posts}):
+    Post.objects.create(**post, slug=f"post-{{n}}", published_at=timezone.now() + timedelta(seconds=n))
 """
-# The outbox forgets what it has handed over.
-COUNT_WRITTEN = """
-CREATE TABLE drill_written (id bigint);
-CREATE FUNCTION drill_count() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN
-        IF convert_from(NEW.message, 'UTF8') LIKE '%mail_confirmation%' THEN INSERT INTO drill_written VALUES (NEW.id);
-        END IF; RETURN NEW;
+POSTS = 20
+# The outbox forgets what it has handed over; what is tried again comes by it again.
+REMEMBER = """
+CREATE TABLE drill_written (message_id uuid PRIMARY KEY, actor text, args text);
+CREATE FUNCTION drill_remember() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE sent json := convert_from(NEW.message, 'UTF8')::json;
+    BEGIN
+        INSERT INTO drill_written VALUES ((sent->>'message_id')::uuid, sent->>'actor_name', sent->>'args')
+        ON CONFLICT DO NOTHING;
+        RETURN NEW;
     END $$;
-CREATE TRIGGER drill_count AFTER INSERT ON core_outboxmessage FOR EACH ROW EXECUTE FUNCTION drill_count();
+CREATE TRIGGER drill_remember AFTER INSERT ON core_outboxmessage FOR EACH ROW EXECUTE FUNCTION drill_remember();
 """
 
 
@@ -48,6 +58,9 @@ class Outcome:
     doubled: int
     mailed_twice: int
     kills: int
+    # Posts that were published on their date, and told of once.
+    published: int
+    dead_letters: int
 
 
 def drill(running: System, writes: int, scenario: Scenario) -> Outcome:
@@ -55,10 +68,9 @@ def drill(running: System, writes: int, scenario: Scenario) -> Outcome:
 
     Returns when there is nothing left to do. Writes that fail are not repeated: whoever sent them knows that.
     """
-    # One address a write; those whose write has failed are not used again.
-    running.run("shell", "--verbosity=0", "--command", MAKE_USERS.format(number=2 * writes))
-    running.sql(COUNT_WRITTEN)
-    running.start("web")
+    running.run("shell", "--verbosity=0", "--command", PREPARE.format(users=2 * writes, posts=POSTS))
+    running.sql(REMEMBER)
+    running.start("web", "scheduler", "scheduler")
     for name in ("relay", "worker"):
         for step in scenario.deaths.get(name, [""]):
             running.start(name, kill_at=step)
@@ -110,12 +122,21 @@ def _beside(work: Callable[[], None]) -> Iterator[None]:
 
 
 def _is_done(running: System) -> bool:
-    """Whether nothing waits in the outbox, and each message that there ever was has been noted as done."""
+    """Whether nothing waits in the outbox, and all that was ever in it is noted as done; poison never is."""
     [(waiting, asked, done)] = running.sql(
-        "SELECT (SELECT count(*) FROM core_outboxmessage), (SELECT count(*) FROM drill_written),"
-        " (SELECT count(*) FROM core_inboxmessage)"
+        "SELECT (SELECT count(*) FROM core_outboxmessage), "
+        "(SELECT count(*) FROM drill_written WHERE actor <> 'beat' AND args <> '[]'), "
+        "(SELECT count(*) FROM core_inboxmessage)"
     )
-    return bool(waiting == 0 and done >= asked)
+    return bool(waiting == 0 and done >= asked and _published(running) >= POSTS)
+
+
+def _published(running: System) -> int:
+    [(number,)] = running.sql(
+        "SELECT count(*) FROM posts_post WHERE status = 'published' AND 1 = "
+        "(SELECT count(*) FROM drill_written WHERE actor = 'post_published' AND args = '[' || posts_post.id || ']')"
+    )
+    return int(number)
 
 
 def _outcome(running: System, acknowledged: set[str]) -> Outcome:
@@ -129,4 +150,6 @@ def _outcome(running: System, acknowledged: set[str]) -> Outcome:
         doubled=sum(number > 1 for number in tokens.values()),
         mailed_twice=sum(number > 1 for number in mails.values()),
         kills=running.kills,
+        published=_published(running),
+        dead_letters=running.sql("SELECT count(*) FROM core_deadletter")[0][0],
     )

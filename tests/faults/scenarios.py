@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from tests.faults.system import System
 from tests.waiting import wait_until
@@ -22,8 +25,8 @@ def _nothing(running: System, progress: Callable[[], float]) -> None:
 
 def _kill(running: System, progress: Callable[[], float]) -> None:
     """kill -9 of everything in turn, wherever it may be."""
-    for number, name in enumerate(("web", "relay", "worker", "web", "relay", "worker"), start=1):
-        _until(progress, number / 10)
+    for number, name in enumerate(("web", "relay", "worker", "scheduler") * 2, start=1):
+        _until(progress, number / 12)
         running.kill(name)
 
 
@@ -48,9 +51,26 @@ def _jump(running: System, progress: Callable[[], float]) -> None:
         running.set_clock(offset)
 
 
+def _poison(running: System, progress: Callable[[], float]) -> None:
+    """Messages that nobody can do: one is none, the other lacks what its actor wants."""
+    _until(progress, 0.3)
+    sent = {
+        "queue_name": "default",
+        "actor_name": "post_published",
+        "args": [],
+        "kwargs": {},
+        "options": {"max_retries": 0},
+        "message_id": str(uuid4()),
+        "message_timestamp": round(time.time() * 1000),
+    }
+    no_message = {"message_id": str(uuid4()), "args": []}
+    for message in (no_message, sent):
+        running.sql("INSERT INTO core_outboxmessage (key, message) VALUES ('', %s)", json.dumps(message).encode())
+
+
 def _everything(running: System, progress: Callable[[], float]) -> None:
     """All of these, one after the other."""
-    for faults in (_kill, _restart_postgresql, _stop_broker, _jump):
+    for faults in (_kill, _poison, _restart_postgresql, _stop_broker, _jump):
         faults(running, progress)
 
 
@@ -68,6 +88,8 @@ class Scenario:
     name: str
     faults: Faults = _nothing
     deaths: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # How many messages nobody can do.
+    dead_letters: int = 0
 
     def __str__(self) -> str:
         return self.name
@@ -86,6 +108,7 @@ _ALL = (
     Scenario("broker away", _stop_broker),
     Scenario("PostgreSQL restarted", _restart_postgresql),
     Scenario("clock jumps", _jump),
-    Scenario("everything", _everything, _DEATHS),
+    Scenario("poison", _poison, dead_letters=2),
+    Scenario("everything", _everything, _DEATHS, dead_letters=2),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}

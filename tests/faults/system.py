@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import psycopg
@@ -71,9 +71,9 @@ class System:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+    def sql(self, statement: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(embedded_postgres.url(self.database), autocommit=True) as connection:
-            cursor = connection.execute(statement)
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
     def start(self, *names: str, kill_at: str = "", **environment: str) -> None:

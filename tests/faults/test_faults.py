@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import brokers
-from tests.faults.drill import drill
+from tests.faults.drill import POSTS, drill
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.system import system
 
@@ -24,6 +24,7 @@ def test_what_was_acknowledged_is_done_once_whatever_happens(broker: str, tmp_pa
         outcome = drill(running, WRITES, scenario)
     assert (outcome.lost, outcome.doubled) == (0, 0), outcome
     assert outcome.acknowledged >= WRITES
+    assert (outcome.published, outcome.dead_letters) == (POSTS, scenario.dead_letters), outcome
     assert outcome.kills >= scenario.kills
     # Nobody can send a mail and note that in one go.
     assert outcome.mailed_twice <= outcome.kills
