@@ -16,7 +16,9 @@ def check_public_url(**_: Any) -> list[CheckMessage]:
     """Mail programs press the button of a link in a mail themselves, and follow no redirect."""
     parts = urlsplit(settings.PUBLIC_URL)
     errors: list[CheckMessage] = []
-    if parts.hostname and not validate_host(parts.hostname, settings.ALLOWED_HOSTS):
+    # The hosts there have the brackets of an IPv6 address.
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if host and not validate_host(host, settings.ALLOWED_HOSTS):
         errors.append(Error("PUBLIC_URL has a host that is not one of ALLOWED_HOSTS.", id="broadside.E007"))
     if parts.scheme == "http" and settings.SECURE_SSL_REDIRECT:
         errors.append(Error("PUBLIC_URL is http://…, which SECURE_SSL_REDIRECT redirects.", id="broadside.E008"))

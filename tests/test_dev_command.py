@@ -138,6 +138,8 @@ def test_ctrl_c_ends_everything_that_make_run_started(project: Path, port: int, 
     assert "author@example.com or staff@example.com (admin too), password" in dev.output
     assert status_of(port, "/readyz") == 200
     family = dev.family()
+    # Where the links of mails lead.
+    assert {f"http://127.0.0.1:{port}"} < {process.environ().get("PUBLIC_URL") for process in family}
     # dev, web, scheduler, relay, worker's two, PostgreSQL's watcher, its keeper and its own.
     assert len(family) > 9
 

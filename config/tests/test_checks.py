@@ -71,6 +71,7 @@ def test_jobs_that_would_never_run(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", True, []),
         ("https://api.example.com", True, []),
         ("https://api.example.com:8443/behind/a/path", True, []),
+        ("https://[2001:db8::1]:8443", True, []),
         ("http://api.example.com", False, []),
         ("http://api.example.com", True, ["broadside.E008"]),
         ("https://www.example.com", True, ["broadside.E007"]),
@@ -81,7 +82,7 @@ def test_links_that_would_not_reach_us(
     monkeypatch: pytest.MonkeyPatch, url: str, redirects: bool, expected: list[str]
 ) -> None:
     monkeypatch.setattr(settings, "PUBLIC_URL", url)
-    monkeypatch.setattr(settings, "ALLOWED_HOSTS", ["api.example.com"])
+    monkeypatch.setattr(settings, "ALLOWED_HOSTS", ["api.example.com", "[2001:db8::1]"])
     monkeypatch.setattr(settings, "SECURE_SSL_REDIRECT", redirects)
     assert ids(check_public_url()) == expected
     assert check_public_url in checks.registry.registry.registered_checks
