@@ -16,7 +16,7 @@ P = ParamSpec("P")
 
 MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
-# Of every actor that says nothing else; milliseconds. With twenty retries a message is given up after some ten hours;
+# Of every actor that says nothing else; milliseconds. With twenty retries a message is given up after some eight hours;
 # sooner, when it was due three days ago and nobody has been there to do it.
 OPTIONS: dict[str, Any] = {
     "max_retries": 20,

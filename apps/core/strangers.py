@@ -14,7 +14,7 @@ from dramatiq.errors import ActorNotFound
 
 # The actor of what is no message.
 UNDECODABLE = "undecodable"
-# Of an actor that there is not: a few minutes, in which another release takes over from this one.
+# Of an actor that there is not: a quarter of an hour, in which another release may take over from this one.
 OPTIONS = {"max_retries": 10, "min_backoff": 1_000, "max_backoff": 300_000}
 UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAMESPACE = UUID("5b0c8ad0-55a5-4f55-9e52-6f5f3a1a3c0e")
