@@ -1,7 +1,10 @@
 """What the outbox has, the broker gets: all of it, once, and of each key in order."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +32,8 @@ from apps.core.db import conninfo
 from apps.core.models import DeadLetter, OutboxMessage
 from apps.core.relay import BATCH, POLL, Relay, relay
 from tests.brokers import URLS, Recorder, answering, chosen, held
+from tests.database import database_url
+from tests.project import ROOT
 from tests.tasks import queued, worker
 from tests.waiting import wait_until
 
@@ -256,6 +261,24 @@ def test_the_command_hands_over_once(database: dramatiq.Broker, capsys: pytest.C
     outbox.send_all(Recorder().actor, [(1,), (2,)])
     call_command("relay_outbox", "--once")
     assert capsys.readouterr().out == "Handed over 2 messages.\n"
+
+
+def test_the_command_runs_until_a_signal_and_takes_more_of_them(database: dramatiq.Broker) -> None:
+    settings = {"DJANGO_SETTINGS_MODULE": "config.settings.dev", "DATABASE_URL": database_url(), "BROKER_URL": ""}
+    command = [sys.executable, "manage.py", "relay_outbox"]
+    recorder = Recorder()
+    outbox.send(recorder.actor, "before")
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings) as process:
+        try:
+            wait_until(lambda: len(queued()) == 1 or process.poll() is not None)
+            outbox.send(recorder.actor, "meanwhile")
+            wait_until(lambda: len(queued()) == 2 or process.poll() is not None, POLL - 1)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(POLL) == 0
+        finally:
+            process.kill()
+    assert [args for _, args in queued()] == [["before"], ["meanwhile"]]
 
 
 class Unreliable(StubBroker):
