@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.management import get_commands
 from django.http.request import validate_host
 
-from apps.core.schedule import jobs
+from apps.core.schedule.table import jobs
 
 
 @register(Tags.security)

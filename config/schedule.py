@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from apps.core.schedule import Job
+from apps.core.schedule.table import Job
 
 JOBS = (
     Job("publish_due", every=timedelta(seconds=5)),

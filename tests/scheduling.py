@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Thread
 
 from apps.core.models import JobRun
-from apps.core.schedule import Job
-from apps.core.scheduler import Scheduler
+from apps.core.schedule.scheduler import Scheduler
+from apps.core.schedule.table import Job
 from tests.database import database_url
 from tests.project import ROOT
 from tests.waiting import wait_until

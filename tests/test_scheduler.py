@@ -19,12 +19,12 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from apps.core import runs, scheduler
 from apps.core.db import conninfo
-from apps.core.leadership import Leadership
 from apps.core.models import JobOutcome, JobRun
-from apps.core.schedule import Job
-from apps.core.scheduler import LEADERSHIP, Scheduler
+from apps.core.schedule import runs, scheduler
+from apps.core.schedule.leadership import Leadership
+from apps.core.schedule.scheduler import LEADERSHIP, Scheduler
+from apps.core.schedule.table import Job
 from apps.posts.models import Post, PostStatus
 from config import embedded_postgres
 from tests.make import make_post

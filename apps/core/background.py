@@ -5,10 +5,11 @@ from typing import Any
 
 import psycopg
 
-from apps.core import pulse, schedule
-from apps.core.leadership import Leadership
-from apps.core.schedule import Job, JobStatus
-from apps.core.scheduler import LEADERSHIP
+from apps.core import pulse
+from apps.core.schedule import table
+from apps.core.schedule.leadership import Leadership
+from apps.core.schedule.scheduler import LEADERSHIP
+from apps.core.schedule.table import Job, JobStatus
 
 # A message that is due and has been for longer waits for a relay that is not there, or for a broker.
 OUTBOX_PATIENCE = timedelta(minutes=1)
@@ -22,11 +23,11 @@ FROM core_outboxmessage WHERE due_at <= now()
 
 async def look(connection: psycopg.AsyncConnection[Any]) -> dict[str, Any]:
     """What there is to say, with `is_well`: whether nobody needs to look after it. Two statements."""
-    jobs = list(schedule.jobs())
+    jobs = list(table.jobs())
     # The way of a pulse is as regular as the job that sends it.
     ways = [Job(pulse.WAY, every=job.every) for job in jobs if job.name == pulse.JOB]
-    cursor = await connection.execute(schedule.STATUS, schedule.wanted([*jobs, *ways]))
-    found = schedule.statuses(await cursor.fetchall())
+    cursor = await connection.execute(table.STATUS, table.wanted([*jobs, *ways]))
+    found = table.statuses(await cursor.fetchall())
     of_jobs, of_ways = found[: len(jobs)], found[len(jobs) :]
     cursor = await connection.execute(QUEUES, {"leadership": LEADERSHIP})
     due, oldest, dead, is_scheduled = await cursor.fetchone() or (0, 0.0, 0, False)

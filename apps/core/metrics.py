@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from apps.core import schedule
 from apps.core.db import conninfo
-from apps.core.tasklog import attempt_of
+from apps.core.schedule import table
+from apps.core.worker.tasklog import attempt_of
 
 logger = logging.getLogger("broadside.metrics")
 
@@ -102,7 +102,7 @@ def _asked() -> list[GaugeMetricFamily]:
     address = conninfo(connect_timeout=str(PATIENCE), options=f"-c statement_timeout={PATIENCE * 1000}")
     with psycopg.connect(address, autocommit=True) as connection:
         found = connection.execute(STATE).fetchone() or (0, 0, 0, 0)
-        jobs = schedule.statuses(connection.execute(schedule.STATUS, schedule.wanted(schedule.jobs())).fetchall())
+        jobs = table.statuses(connection.execute(table.STATUS, table.wanted(table.jobs())).fetchall())
     described = (
         ("broadside_outbox_messages", "Messages that the broker has not got yet."),
         ("broadside_outbox_due_messages", "Those of them that are due: the others wait for their time."),
@@ -116,7 +116,7 @@ def _asked() -> list[GaugeMetricFamily]:
     return [*gauges, *_of_jobs(jobs)]
 
 
-def _of_jobs(jobs: Iterable[schedule.JobStatus]) -> list[GaugeMetricFamily]:
+def _of_jobs(jobs: Iterable[table.JobStatus]) -> list[GaugeMetricFamily]:
     late = GaugeMetricFamily("broadside_job_late", "Whether a job has not ended well for too long.", labels=["job"])
     failing = GaugeMetricFamily("broadside_job_failing", "Whether its last run has failed.", labels=["job"])
     ended = GaugeMetricFamily("broadside_job_end_timestamp_seconds", "When its last run ended.", labels=["job"])

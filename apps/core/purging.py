@@ -10,8 +10,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from apps.core import runs, throttling
+from apps.core import throttling
 from apps.core.models import InboxMessage
+from apps.core.schedule import runs
 
 logger = logging.getLogger("broadside.purge")
 

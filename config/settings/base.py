@@ -82,10 +82,10 @@ def broker(url: str) -> dict[str, Any]:
         "OPTIONS": {"url": url} if url else {},
         # What comes before a task goes from the first to the last, what comes after it the other way.
         "MIDDLEWARE": [
-            "apps.core.strangers.Strangers",
-            "apps.core.tasklog.TaskLog",
+            "apps.core.worker.strangers.Strangers",
+            "apps.core.worker.tasklog.TaskLog",
             "dramatiq.middleware.AgeLimit",
-            "apps.core.settling.Retries",
+            "apps.core.worker.settling.Retries",
             "dramatiq.middleware.CurrentMessage",
             "dramatiq.middleware.AsyncIO",
             "django_dramatiq.middleware.DbConnectionsMiddleware",

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 
-from apps.core.schedule import Job
+from apps.core.schedule.table import Job
 from config.checks import check_connections, check_public_url, check_schedule
 
 POOLED: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """The tests' settings for processes of their own, with the tasks of this application, and less patience."""
 
-from apps.core import attendance
+from apps.core.worker import attendance
 from config.settings.test import *
 from config.settings.test import INSTALLED_APPS
 

@@ -15,12 +15,13 @@ from django.db.models.functions import Now
 from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
 
-from apps.core import health, pulse, schedule, statements
+from apps.core import health, pulse, statements
 from apps.core.db import conninfo
 from apps.core.health import PATIENCE
-from apps.core.leadership import Leadership
 from apps.core.models import DeadLetter, JobRun, OutboxMessage
-from apps.core.scheduler import LEADERSHIP
+from apps.core.schedule import table
+from apps.core.schedule.leadership import Leadership
+from apps.core.schedule.scheduler import LEADERSHIP
 
 DAYS = timedelta(days=2)
 
@@ -33,7 +34,7 @@ def get(path: str) -> tuple[int, str]:
 def all_is_well() -> None:
     """Every job, and a pulse, has just been done."""
     now = timezone.now()
-    for name in [*(job.name for job in schedule.jobs()), pulse.WAY]:
+    for name in [*(job.name for job in table.jobs()), pulse.WAY]:
         started_at = now - timedelta(milliseconds=250)
         JobRun.objects.create(job=name, started_at=started_at, ended_at=now, outcome="done")
 
@@ -124,7 +125,7 @@ def test_verbose_says_how_the_background_work_is() -> None:
     assert (answer.json()["dead_letters"], answer.json()["scheduler"]) == (0, "none")
     assert answer.json()["pulse"]["lag_seconds"] == 0.25
     assert {name: (job["late"], job["failing"]) for name, job in answer.json()["jobs"].items()} == {
-        job.name: (False, False) for job in schedule.jobs()
+        job.name: (False, False) for job in table.jobs()
     }
 
 

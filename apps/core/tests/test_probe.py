@@ -10,8 +10,9 @@ import pytest
 from django.core.management import CommandError
 from django.db import connection
 
-from apps.core import metrics, outbox, probe, runs
+from apps.core import metrics, outbox, probe
 from apps.core.models import JobOutcome
+from apps.core.schedule import runs
 from apps.users import tasks
 
 

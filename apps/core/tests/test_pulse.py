@@ -4,9 +4,10 @@ import pytest
 from django.core.management import call_command
 from django.db.models import F
 
-from apps.core import pulse, schedule
+from apps.core import pulse
 from apps.core.models import JobOutcome, JobRun
-from apps.core.schedule import Job
+from apps.core.schedule import table
+from apps.core.schedule.table import Job
 from tests.tasks import work_off, written
 
 pytestmark = pytest.mark.django_db
@@ -14,8 +15,8 @@ pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
 
 
-def way() -> schedule.JobStatus:
-    [status] = schedule.status([Job(pulse.WAY, every=MINUTE)])
+def way() -> table.JobStatus:
+    [status] = table.status([Job(pulse.WAY, every=MINUTE)])
     return status
 
 

@@ -15,7 +15,7 @@ from dramatiq import Broker, MessageProxy, Middleware
 
 from apps.core import dead_letters
 from apps.core.models import DeadLetter, InboxMessage, OutboxMessage
-from apps.core.settling import Unsettled
+from apps.core.worker.settling import Unsettled
 from tests.waiting import wait_until
 from tests.worker import BENCHES, Bench, database_bench
 from tests.worker_app.tasks import effect, effects

@@ -4,8 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.core import probe, schedule
-from apps.core.scheduler import Scheduler
+from apps.core import probe
+from apps.core.schedule import table
+from apps.core.schedule.scheduler import Scheduler
 from apps.core.stopping import ignore_further_signals, told_to_stop
 
 
@@ -16,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="Run what is due now, and end. For cron, every minute.")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
-        scheduler = Scheduler(schedule.jobs())
+        scheduler = Scheduler(table.jobs())
         if once:
             if not scheduler.run_what_is_due():
                 raise CommandError("A job has failed: see the log.")

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from dramatiq import cli
 
-from apps.core.attendance import Crew
+from apps.core.worker.attendance import Crew
 
 
 class Command(BaseCommand):
@@ -51,14 +51,14 @@ def run(processes: int, threads: int, shutdown_seconds: int, queues: list[str]) 
     # It would start itself anew, by a name that is not a program's.
     cli.HANDLED_SIGNALS.discard(signal.SIGHUP)
     arguments = [
-        "apps.core.worker:prepare",
+        "apps.core.worker.process:prepare",
         *("--processes", str(processes), "--threads", str(threads)),
         *("--worker-shutdown-timeout", str(shutdown_seconds * 1000), "--skip-logging"),
     ]
     if queues:
         arguments += ["--queues", *queues]
     if settings.PROBE_PORT:
-        arguments += ["--fork-function", "apps.core.worker:watch"]
+        arguments += ["--fork-function", "apps.core.worker.process:watch"]
     parsed = cli.make_argument_parser().parse_args(arguments)  # type: ignore[no-untyped-call]
     code: int = cli.main(parsed)  # type: ignore[no-untyped-call]
     return code

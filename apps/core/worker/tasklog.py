@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dramatiq import Broker, MessageProxy, Middleware
 
-from apps.core.settling import Again, fate_of
+from apps.core.worker.settling import Again, fate_of
 
 logger = logging.getLogger("broadside.task")
 errors = logging.getLogger("broadside.errors")

@@ -14,10 +14,10 @@ import psycopg
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, close_old_connections, connections
 
-from apps.core import runs
-from apps.core.leadership import Leadership
 from apps.core.models import JobOutcome
-from apps.core.schedule import Job
+from apps.core.schedule import runs
+from apps.core.schedule.leadership import Leadership
+from apps.core.schedule.table import Job
 
 logger = logging.getLogger("broadside.schedule")
 

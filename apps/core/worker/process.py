@@ -18,7 +18,7 @@ from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 from dramatiq import Broker, BrokerConnectionError, Middleware, Worker
 
-from apps.core.attendance import Attendance, Crew
+from apps.core.worker.attendance import Attendance, Crew
 
 logger = logging.getLogger("broadside.worker")
 
@@ -35,7 +35,7 @@ def prepare() -> None:
     if not apps.ready:
         django.setup()
     from apps.core.metrics import Metrics  # noqa: PLC0415  (where nothing is forked, Django is not set up before)
-    from apps.core.tasklog import TaskLog  # noqa: PLC0415
+    from apps.core.worker.tasklog import TaskLog  # noqa: PLC0415
 
     autodiscover_modules("tasks")
     crew = Crew.announced()

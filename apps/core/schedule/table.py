@@ -1,4 +1,4 @@
-"""The schedule: what is done again and again, and whether it was. `apps.core.scheduler` does it."""
+"""The schedule: what is done again and again, and whether it was. `scheduler` does it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
