@@ -51,7 +51,7 @@ def write(messages: Sequence[bytes], *, delay: timedelta | None = None, key: str
     if not messages:
         return
     if any(len(message) > MESSAGE_MAX for message in messages):
-        raise ValueError(f"A message has more than {MESSAGE_MAX} bytes.")
+        raise ValueError(f"A message has more than {MESSAGE_MAX:,} bytes.")
     with connection.cursor() as cursor:
         values: dict[str, Any] = {"key": key, "messages": messages, "delay": delay or timedelta()}
         cursor.execute(WRITE, values)

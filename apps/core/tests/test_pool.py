@@ -254,11 +254,13 @@ async def test_once_in_a_while_psycopg_sees_all_connections(read_pool: None, mon
     """It closes those that nobody needs, and replaces old ones."""
     reads = the_pool()
     lent = [await reads.take() for _ in range(3)]
+    # On a slow machine psycopg has opened one more meanwhile than were needed.
+    spare = reads._pool.get_stats().get("pool_available", 0)
     await reads.give_back(lent.pop())
-    assert reads._pool.get_stats()["pool_available"] == 0
+    assert reads._pool.get_stats()["pool_available"] == spare
     monkeypatch.setattr(pool, "AT_HAND_SECONDS", 0)
     await reads.give_back(lent.pop())
-    assert reads._pool.get_stats()["pool_available"] == 2
+    assert reads._pool.get_stats()["pool_available"] == spare + 2
     await reads.give_back(lent.pop())
 
 
