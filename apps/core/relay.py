@@ -51,6 +51,7 @@ WHERE key = '' OR NOT EXISTS (
 )
 ORDER BY id
 """
+NEXT = "SELECT extract(epoch FROM min(due_at) - now()) FROM core_outboxmessage"
 # What is wrong with one message, rather than with the broker, which might then have none of them.
 REFUSALS = (DecodeError, DataError)
 
@@ -176,6 +177,8 @@ class Relay:
                 self._listening.execute(f"LISTEN {CHANNEL}")
             for _ in self._listening.notifies(timeout=0):
                 pass
+            # When PostgreSQL is away this fails at once, where Django's pool would wait for it.
+            self._listening.execute("SELECT 1")
             relay(self._is_told)
             close_old_connections()
         except Exception as error:  # noqa: BLE001  (see _one_by_one)
@@ -198,19 +201,19 @@ class Relay:
         """Wait until there may be something to do; true when told to stop."""
         if self._pause or self._listening is None:
             return bool(select.select([self._told], [], [], self._pause)[0])
-        ready, _, _ = select.select([self._told, self._listening.fileno()], [], [], self._until_due())
+        ready, _, _ = select.select([self._told, self._listening.fileno()], [], [], self._until_due(self._listening))
         return self._told in ready
 
-    def _until_due(self) -> float:
+    def _until_due(self, listening: psycopg.Connection[Any]) -> float:
         """Seconds until the next message is due, POLL at most; OTHERS_PAUSE for one that is, and is still there."""
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT extract(epoch FROM min(due_at) - now()) FROM core_outboxmessage")
-                [due] = cursor.fetchone()
-        except DATABASE_UNAVAILABLE:
+            [due] = listening.execute(NEXT).fetchone() or [None]
+            # What is notified while the statement runs comes with its answer: the socket does not tell of it again.
+            notified = list(listening.notifies(timeout=0))
+        except psycopg.Error:
+            return 0  # what follows fails as well, and says so
+        if notified:
             return 0
-        finally:
-            close_old_connections()
         if due is None:
             return POLL
         # Relays that wait equally long would keep each other from messages of one key again and again.

@@ -1,6 +1,7 @@
 """What the outbox has, the broker gets: all of it, once, and of each key in order."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -244,6 +245,16 @@ def test_the_process_outlives_its_connections_and_says_so_once(
         wait_until(lambda: recorder.calls == [1, 2])
     said = [record.levelname for record in caplog.records if record.name == "broadside.relay"]
     assert said == ["ERROR", "INFO"]
+
+
+def test_what_is_notified_while_it_looks_when_to_wake_is_not_lost(database: dramatiq.Broker) -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as listening:
+        listening.execute(f"LISTEN {outbox.CHANNEL}")
+        assert Relay(0)._until_due(listening) == POLL
+        with connection.cursor() as cursor:
+            cursor.execute(f"NOTIFY {outbox.CHANNEL}")
+        assert select.select([listening.fileno()], [], [], 10)[0]
+        assert Relay(0)._until_due(listening) == 0
 
 
 def test_an_outage_of_the_broker_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
