@@ -71,6 +71,7 @@ def running(bench: Bench, folder: Path, *arguments: str, **environment: str) -> 
         "DATABASE_URL": database_url(),
         "BROKER_URL": bench.url,
         "BROADSIDE_TEST_QUEUE": bench.queue,
+        "TMPDIR": str(folder),  # what is killed leaves its files
     }
     command = [sys.executable, "manage.py", "worker", "--threads=2", f"--queues={bench.queue}", *arguments]
     with log.open("wb") as output:
