@@ -1,7 +1,7 @@
 """What carries messages from the relay to the workers: PostgreSQL, Redis or RabbitMQ."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
@@ -14,7 +14,7 @@ from dramatiq.errors import DecodeError
 from dramatiq_postgres import PostgresBroker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
-from redis import Redis
+from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -93,6 +93,18 @@ class RedisBroker(redis.RedisBroker):
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
         super().__init__(client=client, middleware=middleware, **options)  # type: ignore[no-untyped-call]
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        do = super()._dispatch(command)  # type: ignore[no-untyped-call]
+
+        def answered(*args: Any) -> Any:
+            try:
+                return do(*args)
+            except exceptions.TimeoutError as error:
+                # Of this one Dramatiq knows that it may ask again, as for an acknowledgement.
+                raise exceptions.ConnectionError(str(error)) from error
+
+        return answered
 
 
 class RabbitmqBroker(rabbitmq.RabbitmqBroker):

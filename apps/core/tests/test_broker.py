@@ -1,7 +1,9 @@
+import socket
 from typing import Any
 
 import pytest
 from django.db import connection
+from dramatiq import BrokerConnectionError
 
 from apps.core.broker import HEARTBEAT, TIMEOUT, DatabaseBroker, RabbitmqBroker, RedisBroker
 from tests.brokers import Recorder, answering, chosen
@@ -43,3 +45,14 @@ def test_rabbitmq_has_so_many_seconds_to_answer_and_confirms(query: str, heartbe
         parameters: Any = broker.parameters
         assert (parameters.heartbeat, parameters.stack_timeout) == (heartbeat, TIMEOUT)
         assert parameters.virtual_host == "place"
+
+
+def test_a_redis_that_says_nothing_is_one_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that Dramatiq asks again, as it does for an acknowledgement."""
+    monkeypatch.setattr("apps.core.broker.TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        broker = RedisBroker(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", middleware=[])
+        consumer = broker.consume("default")
+        with pytest.raises(BrokerConnectionError):
+            next(consumer)
+        broker.close()

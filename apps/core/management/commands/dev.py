@@ -89,6 +89,8 @@ class Command(BaseCommand):
         """Run the children until one of them ends that should not. Raises CommandError with its name."""
         # The links in mails lead here, unless somewhere else is set.
         os.environ["PUBLIC_URL"] = settings.PUBLIC_URL or origin(host, port)
+        # They would all want the same one.
+        os.environ["PROBE_PORT"] = "0"
         with Processes(sys.stdout, cwd=settings.BASE_DIR) as processes:
             processes.start("web", web_command(host, port, reload=reload))
             # In this order they are stopped, too: what still writes messages before what carries them.
