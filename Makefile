@@ -14,8 +14,9 @@ help: ## List the targets
 run: install ## Run everything in this terminal; PORT=8000 and HOST=127.0.0.1 may be set
 	@$(VENV_PYTHON) manage.py dev $(ARGS)
 
-test: install ## Run the tests with coverage; ARGS="-k login" runs some, without
-	@$(VENV_PYTHON) -m pytest $(if $(ARGS),$(ARGS),--cov --numprocesses=2 --dist=loadfile --no-loadscope-reorder)
+# Measuring coverage takes half as long again, and only CI looks at it.
+test: install ## Run the tests; ARGS="-k login" runs some; CI=true measures coverage, too
+	@$(VENV_PYTHON) -m pytest $(if $(ARGS),$(ARGS),$(if $(CI),--cov) --numprocesses=2 --dist=loadfile --no-loadscope-reorder)
 
 lint: install ## Check style, formatting and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .

@@ -141,13 +141,16 @@ class System:
                 self._start(label, environment)
 
     def _environment(self) -> dict[str, str]:
-        return clean_environment(
+        environment = clean_environment(
             DJANGO_SETTINGS_MODULE="tests.faults.settings",
             DATABASE_URL=embedded_postgres.url(self.database),
             BROKER_URL=self.broker.url,
             LOG_LEVEL="INFO",
             **{mailbox.FILE: str(self.mails), clock.FILE: str(self._clock)},
         )
+        # Whoever is killed has measured nothing, and measuring takes its time.
+        environment.pop("COVERAGE_PROCESS_CONFIG", None)
+        return environment
 
 
 @contextmanager
