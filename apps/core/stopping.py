@@ -13,11 +13,13 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 def told_to_stop() -> int:
     """A descriptor that can be read from as soon as a signal has asked this process to stop. For the main thread."""
-    # A handler may be interrupted by the next signal: with a threading.Event it would lock itself out.
     told, tell = os.pipe()
     os.set_blocking(tell, False)
+    # A handler runs when the main thread next runs Python. When the signal has reached another thread, or this one just
+    # before it began to wait, that is after the wait. This is written to at once, by whichever thread it is.
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     for number in STOPS:
-        signal.signal(number, lambda *_: _tell(tell))
+        signal.signal(number, lambda *_: None)
     return told
 
 
@@ -53,10 +55,3 @@ def when_told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
         for each, handler in before.items():
             if signal.getsignal(each) is handle:
                 signal.signal(each, handler)
-
-
-def _tell(tell: int) -> None:
-    try:
-        os.write(tell, b".")
-    except BlockingIOError:  # it has been told often enough
-        return
