@@ -60,7 +60,7 @@ def test_a_message_that_json_has_no_word_for_fails_its_writer(note: Actor[...]) 
 
 
 def test_a_message_that_no_broker_may_take_fails_its_writer(note: Actor[...]) -> None:
-    with pytest.raises(ValueError, match="more than 1,000,000 bytes"):
+    with pytest.raises(ValueError, match="more than"):
         outbox.send_all(note, [("x",), ("x" * outbox.MESSAGE_MAX,)])
     assert not OutboxMessage.objects.exists()
 

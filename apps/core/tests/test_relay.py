@@ -1,15 +1,7 @@
 """What the outbox has, the broker gets: all of it, once, and of each key in order."""
 
-import os
-import select
-import signal
 import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
 from operator import itemgetter
@@ -17,24 +9,18 @@ from typing import Any
 from uuid import uuid4
 
 import dramatiq
-import psycopg
 import pytest
-from django.core.management import call_command
-from django.db import ProgrammingError, connection, connections, transaction
+from django.db import ProgrammingError, connection, transaction
 from django.db.models.functions import Now
-from dramatiq.brokers.stub import StubBroker
-from dramatiq.middleware import AgeLimit, Retries, TimeLimit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.core import outbox
 from apps.core.broker import DatabaseBroker
-from apps.core.db import conninfo
 from apps.core.models import DeadLetter, OutboxMessage
-from apps.core.relay import BATCH, POLL, Relay, relay
+from apps.core.relay import BATCH, relay
 from tests.brokers import URLS, Recorder, answering, chosen, held
-from tests.database import database_url
-from tests.project import ROOT
+from tests.relays import beside_each_other, in_order, unreliable
 from tests.tasks import queued, worker
 from tests.waiting import wait_until
 
@@ -181,27 +167,6 @@ def test_a_slow_broker_gets_no_whole_batch(monkeypatch: pytest.MonkeyPatch) -> N
         assert broker.taken == [("", 0), ("", 1), ("", 2)]
 
 
-def test_what_another_relay_kept_is_handed_over_soon_after(database: dramatiq.Broker) -> None:
-    recorder = Recorder()
-    messages = [("a", recorder.actor.message(number).encode()) for number in (1, 2)]
-    with psycopg.connect(conninfo()) as other:
-        for key, message in messages:  # nobody is woken by these
-            OutboxMessage.objects.create(key=key, message=message)
-        other.execute("SELECT FROM core_outboxmessage WHERE id = (SELECT min(id) FROM core_outboxmessage) FOR UPDATE")
-        with relaying():
-            wait_until(are_resting)
-            assert queued() == []
-            other.rollback()
-            wait_until(lambda: [args for _, args in queued()] == [[1], [2]], POLL - 1)
-
-
-def are_resting() -> bool:
-    """Whether a relay has looked how long it can wait."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT extract%min(due_at)%' AND state = 'idle'")
-        return bool(cursor.fetchall())
-
-
 @pytest.mark.parametrize(
     "address", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1", REDIS_IN_SILENCE, RABBIT_IN_SILENCE]
 )
@@ -216,108 +181,6 @@ def test_a_broker_that_is_down_fails_no_writer_and_gets_its_messages_later(
     assert OutboxMessage.objects.count() == 2
     assert relay() == 2
     assert [args for _, args in queued()] == [[1], [2]]
-
-
-@pytest.mark.parametrize("name", URLS)
-def test_the_process_relays_what_is_written_until_it_is_told_to_stop(name: str) -> None:
-    with answering(name) as broker, relaying():
-        recorder = Recorder()
-        with worker(broker):
-            outbox.send(recorder.actor, "now")
-            wait_until(lambda: recorder.calls == ["now"], POLL - 1)
-            outbox.send(recorder.actor, "soon", delay=timedelta(seconds=0.3))
-            wait_until(lambda: recorder.calls == ["now", "soon"], POLL - 1)
-
-
-def test_the_process_outlives_its_connections_and_says_so_once(
-    database: dramatiq.Broker, caplog: pytest.LogCaptureFixture
-) -> None:
-    recorder = Recorder()
-    with relaying(), worker(database):
-        outbox.send(recorder.actor, 1)
-        wait_until(lambda: recorder.calls == [1])
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-                "AND datname = current_database() AND application_name = 'broadside-relay'"
-            )
-        outbox.send(recorder.actor, 2)
-        wait_until(lambda: recorder.calls == [1, 2])
-    said = [record.levelname for record in caplog.records if record.name == "broadside.relay"]
-    assert said == ["ERROR", "INFO"]
-
-
-def test_what_is_notified_while_it_looks_when_to_wake_is_not_lost(database: dramatiq.Broker) -> None:
-    with psycopg.connect(conninfo(), autocommit=True) as listening:
-        listening.execute(f"LISTEN {outbox.CHANNEL}")
-        assert Relay(0)._until_due(listening) == POLL
-        with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {outbox.CHANNEL}")
-        assert select.select([listening.fileno()], [], [], 10)[0]
-        assert Relay(0)._until_due(listening) == 0
-
-
-def test_an_outage_of_the_broker_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    with unreliable({1, 2, 3}) as broker, relaying():
-        recorder = Recorder()
-        outbox.send_all(recorder.actor, [("", number) for number in range(3)])
-        wait_until(lambda: len(broker.taken) == 3)
-        wait_until(lambda: not OutboxMessage.objects.exists())
-    assert broker.taken == [("", 0), ("", 1), ("", 2)]
-    said = [record.levelname for record in caplog.records if record.name == "broadside.relay"]
-    assert said == ["ERROR", "INFO"]
-
-
-def test_the_command_hands_over_once(database: dramatiq.Broker, capsys: pytest.CaptureFixture[str]) -> None:
-    outbox.send_all(Recorder().actor, [(1,), (2,)])
-    call_command("relay_outbox", "--once")
-    assert capsys.readouterr().out == "Handed over 2 messages.\n"
-
-
-def test_the_command_runs_until_a_signal_and_takes_more_of_them(database: dramatiq.Broker) -> None:
-    settings = {"DJANGO_SETTINGS_MODULE": "config.settings.dev", "DATABASE_URL": database_url(), "BROKER_URL": ""}
-    command = [sys.executable, "manage.py", "relay_outbox"]
-    recorder = Recorder()
-    outbox.send(recorder.actor, "before")
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings) as process:
-        try:
-            wait_until(lambda: len(queued()) == 1 or process.poll() is not None)
-            outbox.send(recorder.actor, "meanwhile")
-            wait_until(lambda: len(queued()) == 2 or process.poll() is not None, POLL - 1)
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(POLL) == 0
-        finally:
-            process.kill()
-    assert [args for _, args in queued()] == [["before"], ["meanwhile"]]
-
-
-class Unreliable(StubBroker):
-    """Takes messages, but for those at some places in their order, which have to be brought again."""
-
-    def __init__(self, failures: set[int]) -> None:
-        super().__init__(middleware=[AgeLimit(), TimeLimit(), Retries()])
-        self.taken: list[tuple[str, int]] = []
-        self._failures = failures
-        self._lock = threading.Lock()
-        self._numbers = count()
-
-    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        with self._lock:
-            if next(self._numbers) in self._failures:
-                raise ConnectionError("not now")
-            self.taken.append((message.args[0], message.args[1]))
-        return message
-
-
-@contextmanager
-def unreliable(failures: set[int]) -> Iterator[Unreliable]:
-    broker, before = Unreliable(failures), dramatiq.get_broker()
-    dramatiq.set_broker(broker)
-    try:
-        yield broker
-    finally:
-        dramatiq.set_broker(before)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -351,55 +214,3 @@ def test_relays_beside_writers_lose_and_double_nothing_and_keep_the_order_of_eac
     assert sorted(broker.taken, key=itemgetter(1)) == committed
     assert in_order(broker.taken, "a")
     assert in_order(broker.taken, "b")
-
-
-def in_order(taken: Iterable[Sequence[Any]], key: str) -> bool:
-    """Whether the messages of `key` were taken in the order of their numbers."""
-    numbers = [number for its_key, number in taken if its_key == key]
-    return numbers == sorted(numbers)
-
-
-@contextmanager
-def beside_each_other(relays: int) -> Iterator[None]:
-    """So many relay during the block, and afterwards until nothing is left. Each is started again when it fails."""
-    written = threading.Event()
-
-    def relay_through() -> None:
-        try:
-            while not written.is_set() or OutboxMessage.objects.exists():
-                with suppress(ConnectionError):
-                    relay()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(relays) as threads:
-        running = [threads.submit(relay_through) for _ in range(relays)]
-        try:
-            yield
-        finally:
-            written.set()
-        for each in running:
-            each.result(60)
-
-
-@contextmanager
-def relaying() -> Iterator[None]:
-    """The relay's process, as a thread."""
-    told, tell = os.pipe()
-
-    def run() -> None:
-        try:
-            Relay(told).run()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        os.write(tell, b".")
-        thread.join(20)
-        os.close(told)
-        os.close(tell)
-    assert not thread.is_alive()
