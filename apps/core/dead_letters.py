@@ -20,6 +20,7 @@ from dramatiq.errors import DecodeError
 from apps.core import outbox
 from apps.core.broker import decoded
 from apps.core.models import DeadLetter
+from apps.core.text import storable
 
 # The end of a traceback says most.
 ERROR_MAX = 20_000
@@ -36,9 +37,9 @@ def store(message: MessageProxy | Message[Any], error: str) -> None:
         [
             DeadLetter(
                 message_id=message.message_id,
-                actor=_storable(message.actor_name)[:200],
+                actor=storable(message.actor_name)[:200],
                 message=message.encode(),
-                error=_storable(error)[-ERROR_MAX:],
+                error=storable(error)[-ERROR_MAX:],
                 retries=min(max(retries, 0), 2**31 - 1) if isinstance(retries, int) else 0,
             )
         ],
@@ -52,7 +53,7 @@ def bury(encoded: bytes, reason: BaseException) -> None:
     try:
         store(decoded(encoded), error)
     except DecodeError:
-        DeadLetter.objects.create(message_id=uuid4(), message=encoded, error=_storable(error)[-ERROR_MAX:])
+        DeadLetter.objects.create(message_id=uuid4(), message=encoded, error=storable(error)[-ERROR_MAX:])
 
 
 @transaction.atomic
@@ -105,8 +106,3 @@ def _parameters(actor: str, number: int) -> list[str]:
     declared = dramatiq.get_broker().actors.get(actor)
     names = list(inspect.signature(declared.fn).parameters) if declared is not None else []
     return [*names, *(str(position) for position in range(len(names), number))][:number]
-
-
-def _storable(text: str) -> str:
-    """`text` as far as PostgreSQL can hold it: no NUL, no halves of characters."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()

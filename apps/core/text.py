@@ -93,6 +93,11 @@ def is_storable(value: str) -> bool:
     return "\x00" not in value
 
 
+def storable(text: str) -> str:
+    """`text` as far as PostgreSQL can hold it, for what nobody has typed: the reports of errors and the like."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()
+
+
 # What turns the direction of writing around, for all that follows it on its line.
 DIRECTIONS = {*"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection
 
 from apps.core.models import JobOutcome
+from apps.core.text import storable
 
 # Characters of what a run has said, and of its traceback. The end of both says most.
 DETAIL_MAX = 4_000
@@ -60,7 +61,7 @@ def start(job: str) -> int:
 def end(key: int, outcome: JobOutcome, detail: str) -> None:
     """Record how the run has ended, and the end of what it said. One statement."""
     with connection.cursor() as cursor:
-        cursor.execute(END, [outcome.value, _storable(detail)[-DETAIL_MAX:], key])
+        cursor.execute(END, [outcome.value, storable(detail)[-DETAIL_MAX:], key])
 
 
 def close_lost(jobs: Iterable[str]) -> int:
@@ -90,7 +91,3 @@ def prune() -> int:
     with connection.cursor() as cursor:
         cursor.execute(PRUNE, values)
         return int(cursor.rowcount)
-
-
-def _storable(text: str) -> str:
-    return text.encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.errors import DomainError, DomainErrors, ErrorCode
-from apps.core.text import Form, clean_text, excerpt, is_storable, quotable
+from apps.core.text import Form, clean_text, excerpt, is_storable, quotable, storable
 
 ANY_TEXT = st.text(st.characters(codec=None))
 
@@ -29,6 +29,7 @@ def test_what_cannot_be_stored_is_invalid(value: str) -> None:
     assert not is_storable(value)
     assert refusal(value) is ErrorCode.INVALID
     assert refusal(value, required=False) is ErrorCode.INVALID
+    assert is_storable(storable(value))
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "a\rb", "a\tb", "a\x1bb", "a\x7fb", "a\u2028b", "a\u2029b", "a\x85b"])
