@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
-from uuid import UUID
 
 from django.db import connection
 from dramatiq import Message, Middleware
@@ -27,6 +26,8 @@ TIMEOUT = 10
 HEARTBEAT = 10
 # What Dramatiq lets a queue be called, and every broker can take.
 QUEUE = re.compile(r"[a-zA-Z_][a-zA-Z0-9._-]{0,99}")
+# As Dramatiq and PostgreSQL write one.
+MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # As the package's own statement does with one message.
 ENQUEUE_ALL = """
 WITH enqueued AS (
@@ -47,12 +48,11 @@ def decoded(encoded: bytes) -> Message[Any]:
     """The message. Raises DecodeError for what no broker and no worker could take for one."""
     message: Any = Message.decode(encoded)
     try:
-        UUID(message.message_id)
-        is_one = QUEUE.fullmatch(message.queue_name) and isinstance(message.actor_name, str)
-        is_one = is_one and isinstance(message.kwargs, dict) and isinstance(message.options, dict)
-    except (AttributeError, TypeError, ValueError):
-        is_one = False
-    if not is_one:
+        is_one = MESSAGE_ID.fullmatch(message.message_id) and QUEUE.fullmatch(message.queue_name)
+    except TypeError:
+        is_one = None
+    kinds = ((message.actor_name, str), (message.kwargs, dict), (message.options, dict))
+    if not is_one or not all(isinstance(value, kind) for value, kind in kinds):
         raise DecodeError("This is no message.", encoded, None)  # type: ignore[no-untyped-call]
     return cast("Message[Any]", message)
 

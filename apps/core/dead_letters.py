@@ -18,7 +18,7 @@ from dramatiq import Message, MessageProxy
 from dramatiq.errors import DecodeError
 
 from apps.core import outbox
-from apps.core.broker import decoded
+from apps.core.broker import MESSAGE_ID, decoded
 from apps.core.models import DeadLetter
 from apps.core.text import storable
 
@@ -26,7 +26,6 @@ from apps.core.text import storable
 ERROR_MAX = 20_000
 # What earlier attempts have left in a message.
 TRACES = ("retries", "requeue_timestamp", "traceback", "eta", "redis_message_id")
-UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SECRET = re.compile("password|token|secret|key|digest", re.IGNORECASE)
 
 
@@ -77,7 +76,7 @@ def named(ids: Iterable[str]) -> QuerySet[DeadLetter]:
     """Those with these ids: their own, or those of their messages, as the log has them."""
     names = list(ids)
     numbers = [int(each) for each in names if each.isdecimal() and len(each) < 19]
-    return DeadLetter.objects.filter(Q(pk__in=numbers) | Q(message_id__in=filter(UUID_FORM.fullmatch, names)))
+    return DeadLetter.objects.filter(Q(pk__in=numbers) | Q(message_id__in=filter(MESSAGE_ID.fullmatch, names)))
 
 
 def arguments(letter: DeadLetter) -> str:

@@ -83,6 +83,7 @@ def broken(message: dramatiq.Message[Any]) -> list[bytes]:
     copies = [
         message.copy(message_id="1"),
         message.copy(message_id=1),
+        message.copy(message_id=message.message_id.upper()),
         message.copy(queue_name="no queue\0"),
         message.copy(queue_name="q" * 300),
         message.copy(queue_name=None),

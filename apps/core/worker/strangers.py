@@ -1,7 +1,6 @@
 """Messages that this release does not understand: they fail like any other, and stop no worker."""
 
 import json
-import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -12,11 +11,12 @@ from dramatiq import Actor, Broker, DecodeError, Middleware, Worker
 from dramatiq.encoder import Encoder, MessageData
 from dramatiq.errors import ActorNotFound
 
+from apps.core.broker import MESSAGE_ID
+
 # The actor of what is no message.
 UNDECODABLE = "undecodable"
 # Of an actor that there is not: a quarter of an hour, in which another release may take over from this one.
 OPTIONS = {"max_retries": 10, "min_backoff": 1_000, "max_backoff": 300_000}
-UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAMESPACE = UUID("5b0c8ad0-55a5-4f55-9e52-6f5f3a1a3c0e")
 FIELDS: dict[str, type] = {
     "queue_name": str,
@@ -92,12 +92,12 @@ def _is_sound(message: Any) -> bool:
         isinstance(message, dict)
         and message.keys() == FIELDS.keys()
         and all(isinstance(message[name], kind) for name, kind in FIELDS.items())
-        and _is_uuid(message["message_id"])
+        and _is_id(message["message_id"])
     )
 
 
-def _is_uuid(text: Any) -> bool:
-    return isinstance(text, str) and bool(UUID_FORM.fullmatch(text))
+def _is_id(text: Any) -> bool:
+    return isinstance(text, str) and bool(MESSAGE_ID.fullmatch(text))
 
 
 def _held(data: bytes, fields: dict[str, Any]) -> MessageData:
@@ -111,6 +111,6 @@ def _held(data: bytes, fields: dict[str, Any]) -> MessageData:
         "args": [json.dumps(fields) if fields else data.decode(errors="backslashreplace")],
         "kwargs": {},
         "options": {"max_retries": 0} | ({"redis_message_id": broker_id} if isinstance(broker_id, str) else {}),
-        "message_id": sent if _is_uuid(sent) else str(uuid5(NAMESPACE, data.hex())),
+        "message_id": sent if _is_id(sent) else str(uuid5(NAMESPACE, data.hex())),
         "message_timestamp": int(time.time() * 1000),
     }
