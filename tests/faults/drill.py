@@ -70,9 +70,9 @@ def drill(running: System, writes: int, scenario: Scenario) -> Outcome:
     """
     running.run("shell", "--verbosity=0", "--command", PREPARE.format(users=2 * writes, posts=POSTS))
     running.sql(REMEMBER)
-    running.start("web", "scheduler", "scheduler")
-    for name in ("relay", "worker"):
-        for step in scenario.deaths.get(name, [""]):
+    running.start("web")
+    for name in ("relay", "worker", "scheduler"):
+        for step in scenario.deaths.get(name, ["", ""]):
             running.start(name, kill_at=step)
     until_ready(running)
     acknowledged: set[str] = set()

@@ -82,7 +82,7 @@ def _until(progress: Callable[[], float], share: float) -> None:
 class Scenario:
     """Faults while there are writes, given the system and the share of writes so far; they run in a thread.
 
-    `deaths` say for relay and worker at which steps (see `killer`) one process each dies, and is started again.
+    `deaths` say for relay, worker and scheduler at which steps (see `killer`) one process each dies.
     """
 
     name: str
@@ -100,8 +100,12 @@ class Scenario:
         return sum(map(len, self.deaths.values()))
 
 
-# From the broker to the acknowledgement.
-_DEATHS = {"relay": ["handed_over:40"], "worker": ["received:30", "at_work:30", "mailed:30", "done:30"]}
+# From the outbox to the acknowledgement, and in the middle of publishing.
+_DEATHS = {
+    "relay": ["handed_over:40", "before_commit:40"],
+    "worker": ["received:30", "at_work:30", "mailed:30", "after_commit:30", "done:30"],
+    "scheduler": ["before_commit:2", "after_commit:2"],
+}
 _ALL = (
     Scenario("calm"),
     Scenario("killed", _kill, _DEATHS),
