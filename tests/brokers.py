@@ -92,10 +92,12 @@ def _emptied(broker: dramatiq.Broker) -> Iterator[None]:
         with empty_queue():
             yield
         return
-    yield
-    for name in [each for each in broker.get_declared_queues() if each.startswith("test-")]:
-        if isinstance(broker, RedisBroker):
-            broker.flush(name)
-        if isinstance(broker, RabbitmqBroker) and name not in broker.queues_pending:
-            for queue in (name, f"{name}.DQ", f"{name}.XQ"):
-                broker.channel.queue_delete(queue)
+    try:
+        yield
+    finally:
+        for name in [each for each in broker.get_declared_queues() if each.startswith("test-")]:
+            if isinstance(broker, RedisBroker):
+                broker.flush(name)
+            if isinstance(broker, RabbitmqBroker) and name not in broker.queues_pending:
+                for queue in (name, f"{name}.DQ", f"{name}.XQ"):
+                    broker.channel.queue_delete(queue)
