@@ -22,4 +22,4 @@ DRAMATIQ_BROKER["MIDDLEWARE"] = ["tests.faults.killer.Killer", *DRAMATIQ_BROKER[
 if not os.environ.get("BROKER_URL"):
     DRAMATIQ_BROKER["OPTIONS"] |= {"heartbeat_interval": 0.5, "heartbeat_ttl": 3, "maintenance_interval": 1}
 elif os.environ["BROKER_URL"].startswith("redis"):
-    DRAMATIQ_BROKER["OPTIONS"] |= {"heartbeat_timeout": 3_000, "maintenance_chance": 10_000}
+    DRAMATIQ_BROKER["OPTIONS"] |= {"heartbeat_timeout": 3_000}

@@ -1,4 +1,5 @@
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -6,8 +7,9 @@ from django.db import connection
 from dramatiq import BrokerConnectionError
 
 from apps.core.broker import HEARTBEAT, TIMEOUT, DatabaseBroker, RabbitmqBroker, RedisBroker
-from tests.brokers import Recorder, answering, chosen
+from tests.brokers import URLS, Recorder, answering, chosen
 from tests.tasks import queued
+from tests.waiting import wait_until
 
 
 @pytest.mark.django_db(transaction=True)
@@ -35,6 +37,21 @@ def test_redis_has_so_many_seconds_to_answer(query: str, timeout: int) -> None:
     with chosen(f"redis://127.0.0.1:1/0{query}") as broker:
         assert isinstance(broker, RedisBroker)
         assert broker.client.connection_pool.connection_kwargs["socket_timeout"] == timeout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redis_gives_back_what_a_dead_worker_was_at_whatever_its_clock_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering("redis") as broker:
+        recorder = Recorder()
+        queue = recorder.actor.name
+        broker.enqueue(recorder.actor.message(1))
+        monkeypatch.setattr("dramatiq.brokers.redis.current_millis", lambda: int(time.time() + 3_600) * 1_000)
+        assert next(broker.consume(queue)) is not None
+        monkeypatch.undo()
+        # Another worker looks now and then, and takes the first for dead at once.
+        with chosen(URLS["redis"], heartbeat_timeout=1) as other:
+            consumer = other.consume(queue, timeout=1)
+            wait_until(lambda: next(consumer) is not None, 20)
 
 
 @pytest.mark.parametrize(("query", "heartbeat"), [("", HEARTBEAT), ("?heartbeat=7", 7)])
