@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -69,9 +70,17 @@ def _poison(running: System, progress: Callable[[], float]) -> None:
 
 
 def _everything(running: System, progress: Callable[[], float]) -> None:
-    """All of these, one after the other."""
-    for faults in (_kill, _poison, _restart_postgresql, _stop_broker, _jump):
-        faults(running, progress)
+    """All of these beside each other; but poison has to find PostgreSQL there."""
+
+    def on_postgresql() -> None:
+        _poison(running, progress)
+        _restart_postgresql(running, progress)
+
+    with ThreadPoolExecutor() as threads:
+        begun = [threads.submit(faults, running, progress) for faults in (_kill, _stop_broker, _jump)]
+        begun.append(threads.submit(on_postgresql))
+    for each in begun:
+        each.result()
 
 
 def _until(progress: Callable[[], float], share: float) -> None:
