@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 # What every LogRecord has; the rest came in through `extra` and belongs on the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+UNSUBSCRIBE = re.compile(r"(/unsubscribe/).+")
 
 
 def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
@@ -24,8 +27,10 @@ def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": JsonFormatter if json_lines else ConsoleFormatter}},
-        "filters": {"messages": {"()": NamesMessages}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["messages"]}},
+        "filters": {"messages": {"()": NamesMessages}, "links": {"()": HidesLinks}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["messages", "links"]}
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Django's own handler would print each server error a second time.
@@ -46,6 +51,17 @@ def logging_settings(*, json_lines: bool, level: str) -> dict[str, Any]:
             "uvicorn": {"handlers": [], "level": level, "propagate": True},
         },
     }
+
+
+class HidesLinks(logging.Filter):
+    """Keeps the links that end mails out of the log, where Django quotes the paths that it answers with an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "django.request" and isinstance(record.args, tuple):
+            record.args = tuple(
+                UNSUBSCRIBE.sub(r"\1…", each) if isinstance(each, str) else each for each in record.args
+            )
+        return True
 
 
 class NamesMessages(logging.Filter):

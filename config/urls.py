@@ -18,6 +18,7 @@ urlpatterns = [
     path("admin/password_change/", admin.site.admin_view(OwnPassword.as_view())),
     path("admin/", admin.site.urls),
     path("unsubscribe/<str:token>", comments.unsubscribe),
+    path("unsubscribe/<str:token>/", comments.unsubscribe),
     path("healthz", health.live),
     path("readyz", health.ready),
 ]

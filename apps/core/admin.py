@@ -14,6 +14,7 @@ from django_dramatiq import admin as tasks
 from apps.core import dead_letters
 from apps.core.errors import DomainError
 from apps.core.models import DeadLetter, JobRun
+from apps.core.text import counted
 
 __all__ = ["BaseInlineFormSet", "ModelAdmin", "ModelForm", "TabularInline", "WatchedAdmin", "form_error"]
 
@@ -112,7 +113,7 @@ class DeadLetterAdmin(WatchedAdmin, ModelAdmin[DeadLetter]):
 
     @admin.action(description="Requeue the selected dead letters", permissions=["requeue"])
     def requeue(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
-        self.message_user(request, f"{dead_letters.requeue(queryset)} dead letters requeued.")
+        self.message_user(request, f"{counted(dead_letters.requeue(queryset), 'dead letter')} requeued.")
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("core.change_deadletter")

@@ -27,11 +27,7 @@ def serving(healthy: Callable[[], bool]) -> Iterator[None]:
     if not settings.PROBE_PORT:
         yield
         return
-    try:
-        server = _Server(healthy, settings.PROBE_HOST, settings.PROBE_PORT)
-    except OSError as error:
-        address = f"{settings.PROBE_HOST}:{settings.PROBE_PORT}"
-        raise CommandError(f"The probe cannot listen at {address} (PROBE_HOST, PROBE_PORT): {error}") from error
+    server = _listening(healthy)
     thread = threading.Thread(target=server.serve_forever, daemon=True, name="probe")
     thread.start()
     try:
@@ -39,6 +35,20 @@ def serving(healthy: Callable[[], bool]) -> Iterator[None]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def refuse_taken_address() -> None:
+    """Raise CommandError where `serving` would: for a command that leaves the serving to another process."""
+    if settings.PROBE_PORT:
+        _listening(lambda: True).server_close()
+
+
+def _listening(healthy: Callable[[], bool]) -> _Server:
+    try:
+        return _Server(healthy, settings.PROBE_HOST, settings.PROBE_PORT)
+    except OSError as error:
+        address = f"{settings.PROBE_HOST}:{settings.PROBE_PORT}"
+        raise CommandError(f"The probe cannot listen at {address} (PROBE_HOST, PROBE_PORT): {error}") from error
 
 
 class _Server(ThreadingHTTPServer):

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import dramatiq
 import psycopg
-from django.db import DataError, ProgrammingError, close_old_connections, connection, transaction
+from django.db import DatabaseError, DataError, ProgrammingError, close_old_connections, connection, transaction
 from dramatiq import Message
 from dramatiq.errors import DecodeError
 
 from apps.core import dead_letters, metrics
 from apps.core.broker import DatabaseBroker, decoded
-from apps.core.db import DATABASE_UNAVAILABLE, conninfo
+from apps.core.db import conninfo
 from apps.core.outbox import CHANNEL
 
 logger = logging.getLogger("broadside.relay")
@@ -190,7 +190,7 @@ class Relay:
 
     def _stumble(self, error: Exception) -> None:
         if not self._pause:
-            whose = "PostgreSQL" if isinstance(error, (*DATABASE_UNAVAILABLE, psycopg.Error)) else "the broker"
+            whose = "PostgreSQL, migrated," if isinstance(error, (DatabaseError, psycopg.Error)) else "the broker"
             logger.error("No message is handed over until %s answers again.", whose, exc_info=error)
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, self._pause * uniform(1.5, 2.5)))  # noqa: S311  (jitter)
         close_old_connections()

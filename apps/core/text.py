@@ -46,6 +46,11 @@ class Form:
             raise DomainErrors(self._errors)
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 message", "2 messages"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def clean_text(field: str, value: str, maximum: int, required: bool = True, single_line: bool = False) -> str:
     """See `Form.text`. Lengths are in code points, as PostgreSQL counts them."""
     value = value.strip()

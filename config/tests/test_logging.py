@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dramatiq import Message, MessageProxy
 
-from config.logging import ConsoleFormatter, JsonFormatter, NamesMessages, logging_settings
+from config.logging import ConsoleFormatter, HidesLinks, JsonFormatter, NamesMessages, logging_settings
 
 
 def record(level: int = logging.INFO, exc_info: Any = None, **extra: Any) -> logging.LogRecord:
@@ -82,3 +82,11 @@ def test_no_line_says_what_a_message_of_dramatiq_holds() -> None:
     assert "ann@example.com" in made.getMessage()
     assert NamesMessages().filter(made)
     assert made.getMessage() == "Failed: mail_notice abc, 5"
+
+
+def test_links_that_end_mails_are_not_written_down() -> None:
+    record = logging.makeLogRecord(
+        {"name": "django.request", "msg": "%s: %s", "args": ("Not Found", "/unsubscribe/1.comment.abc/")}
+    )
+    assert HidesLinks().filter(record)
+    assert record.getMessage() == "Not Found: /unsubscribe/…"

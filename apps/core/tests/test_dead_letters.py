@@ -92,7 +92,7 @@ def test_the_command_requeues_what_it_is_told_to(capsys: pytest.CaptureFixture[s
     assert [message.message_id for message in sent()] == [str(first.message_id), str(second.message_id)]
     assert run(capsys, "requeue", "--actor", "another") == "Requeued 0 dead letters.\n"
     assert DeadLetter.objects.get() == third
-    assert run(capsys, "requeue", "--all") == "Requeued 1 dead letters.\n"
+    assert run(capsys, "requeue", "--all") == "Requeued 1 dead letter.\n"
 
 
 @pytest.mark.parametrize("unknown", ["0", "99999999999999999999", "ann", "not-a-uuid", "²"])
@@ -116,7 +116,7 @@ def test_the_command_drops_those_that_are_old(capsys: pytest.CaptureFixture[str]
     make_letter()
     DeadLetter.objects.update(failed_at=timezone.now() - timedelta(days=30))
     young = make_letter()
-    assert run(capsys, "purge", "--older-than", 29) == "Dropped 1 dead letters.\n"
+    assert run(capsys, "purge", "--older-than", 29) == "Dropped 1 dead letter.\n"
     assert DeadLetter.objects.get() == young
 
 

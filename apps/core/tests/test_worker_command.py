@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -215,3 +216,12 @@ def test_the_probe_and_the_log_say_how_all_processes_are(on_database: Bench, tmp
 def test_numbers_that_make_no_sense_are_refused(arguments: list[str]) -> None:
     with pytest.raises(CommandError, match="DATABASE_POOL_MAX"):
         call_command("worker", *arguments)
+
+
+def test_what_it_cannot_do_is_told_at_once(settings: Any) -> None:
+    with pytest.raises(CommandError, match="No task names the queue nosuch"):
+        call_command("worker", "--queues", "nosuch")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings.PROBE_HOST, settings.PROBE_PORT = taken.getsockname()
+        with pytest.raises(CommandError, match="PROBE_PORT"):
+            call_command("worker")

@@ -43,7 +43,7 @@ def test_publishes_what_is_due_and_nothing_else() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_command_runs_once_and_says_what_it_did() -> None:
     scheduled(seconds=-1)
-    for expected in ("Published 1 scheduled posts.\n", ""):
+    for expected in ("Published 1 scheduled post.\n", ""):
         printed = StringIO()
         call_command("publish_due", stdout=printed)
         assert printed.getvalue() == expected

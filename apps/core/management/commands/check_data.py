@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.derived import Finding, verified
+from apps.core.text import counted
 
 logger = logging.getLogger("broadside.check_data")
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
                 logger.warning(finding.name, extra={"wrong": finding.found, "repaired": finding.found - finding.left})
             left += finding.left
         if left:
-            raise CommandError(f"{left} rows are wrong.")
+            raise CommandError(f"{counted(left, 'row')} wrong.")
 
 
 def _said(finding: Finding, repair: bool) -> str:

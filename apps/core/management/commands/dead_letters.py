@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from apps.core import dead_letters
 from apps.core.models import DeadLetter
+from apps.core.text import counted
 
 
 class Command(BaseCommand):
@@ -18,18 +19,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
-        listed = commands.add_parser("list", help="all, newest first")
-        listed.add_argument("--actor")
+
+        def added(name: str, text: str) -> ArgumentParser:
+            return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+        listed = added("list", "all, newest first")
+        listed.add_argument("--actor", help="of this actor only")
         listed.add_argument("--json", action="store_true", help="one array of objects")
-        shown = commands.add_parser("show", help="one with its arguments, which may be personal data, and its error")
+        shown = added("show", "one with its arguments, which may be personal data, and its error")
         shown.add_argument("id", help="its number, or its message's id as in the log")
-        requeued = commands.add_parser("requeue", help="send them once more")
+        requeued = added("requeue", "send them once more")
         which = requeued.add_mutually_exclusive_group(required=True)
-        which.add_argument("ids", nargs="*", default=[], metavar="id")
-        which.add_argument("--all", action="store_true")
-        which.add_argument("--actor")
-        purged = commands.add_parser("purge", help="drop those that were given up long ago")
-        purged.add_argument("--older-than", type=int, required=True, metavar="DAYS")
+        which.add_argument("ids", nargs="*", default=[], metavar="id", help="numbers, or ids of messages as in the log")
+        which.add_argument("--all", action="store_true", help="all there are")
+        which.add_argument("--actor", help="all of this actor")
+        purged = added("purge", "drop those that were given up long ago")
+        purged.add_argument("--older-than", type=int, required=True, metavar="DAYS", help="since they were given up")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
         """Raises CommandError for an id that there is not, having done nothing."""
@@ -49,7 +54,7 @@ class Command(BaseCommand):
         for letter in letters.iterator():
             failed = f"{letter.failed_at:%Y-%m-%d %H:%M:%S}"
             self.stdout.write(f"{letter.pk:>6}  {failed}  {letter.actor}  {dead_letters.last_line(letter)}")
-        self.stderr.write(f"{letters.count()} dead letters.")
+        self.stderr.write(f"{counted(letters.count(), 'dead letter')}.")
 
     def show(self, *, id: str, **_: Any) -> None:
         letter = self.found([id]).get()
@@ -60,12 +65,12 @@ class Command(BaseCommand):
 
     def requeue(self, *, ids: list[str], actor: str | None, **_: Any) -> None:
         letters = self.found(ids) if ids else _of(actor)
-        self.stdout.write(f"Requeued {dead_letters.requeue(letters)} dead letters.")
+        self.stdout.write(f"Requeued {counted(dead_letters.requeue(letters), 'dead letter')}.")
 
     def purge(self, *, older_than: int, **_: Any) -> None:
         if older_than < 0:
             raise CommandError("--older-than has to be a number of days.")
-        self.stdout.write(f"Dropped {dead_letters.purge(timedelta(days=older_than))} dead letters.")
+        self.stdout.write(f"Dropped {counted(dead_letters.purge(timedelta(days=older_than)), 'dead letter')}.")
 
     def found(self, ids: list[str]) -> QuerySet[DeadLetter]:
         letters = dead_letters.named(ids)

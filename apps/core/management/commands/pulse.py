@@ -14,4 +14,5 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        pulse.send()
+        if not pulse.send():
+            self.stdout.write("The last one is still on its way.")

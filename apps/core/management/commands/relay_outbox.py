@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core import probe
 from apps.core.relay import Relay, relay
 from apps.core.stopping import ignore_further_signals, told_to_stop
+from apps.core.text import counted
 
 
 class Command(BaseCommand):
@@ -17,7 +18,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            self.stdout.write(f"Handed over {relay()} messages.")
+            try:
+                self.stdout.write(f"Handed over {counted(relay(), 'message')}.")
+            except Exception as error:
+                raise CommandError(f"The rest stays in the outbox: {error}") from error
             return
         running = Relay(told_to_stop())
         with probe.serving(running.is_well):

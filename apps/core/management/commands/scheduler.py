@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from apps.core import probe
 from apps.core.schedule import table
@@ -19,7 +21,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         scheduler = Scheduler(table.jobs())
         if once:
-            if not scheduler.run_what_is_due():
+            try:
+                is_done = scheduler.run_what_is_due()
+            except (psycopg.Error, DatabaseError) as error:
+                raise CommandError(f"Nothing was run: {error}") from error
+            if not is_done:
                 raise CommandError("A job has failed: see the log.")
             return
         with probe.serving(scheduler.is_well):

@@ -7,10 +7,12 @@ import tempfile
 from argparse import ArgumentParser
 from typing import Any
 
+import dramatiq
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from dramatiq import cli
 
+from apps.core import probe
 from apps.core.worker.attendance import Crew
 
 
@@ -21,8 +23,18 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--processes", type=int, default=settings.WORKER_PROCESSES, help="WORKER_PROCESSES")
-        parser.add_argument("--threads", type=int, default=settings.WORKER_THREADS, help="of each; WORKER_THREADS")
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=settings.WORKER_PROCESSES,
+            help="WORKER_PROCESSES; %(default)s",
+        )
+        parser.add_argument(
+            "--threads",
+            type=int,
+            default=settings.WORKER_THREADS,
+            help="of each; WORKER_THREADS; %(default)s",
+        )
         parser.add_argument(
             "--shutdown-seconds",
             type=int,
@@ -35,10 +47,13 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, processes: int, threads: int, shutdown_seconds: int, queues: list[str], **options: Any
     ) -> None:
-        """Raises CommandError for numbers that make no sense."""
+        """Raises CommandError for numbers that make no sense, unknown queues, and a probe's port that is taken."""
         connections = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
         if processes < 1 or shutdown_seconds < 0 or not 1 <= threads <= connections:
             raise CommandError(f"There have to be processes, and from 1 to {connections} (DATABASE_POOL_MAX) threads.")
+        if unknown := set(queues) - {*dramatiq.get_broker().queues}:
+            raise CommandError(f"No task names the queue {', '.join(sorted(unknown))}.")
+        probe.refuse_taken_address()
         with tempfile.TemporaryDirectory(prefix="broadside-worker-") as folder:
             Crew(folder, processes, shutdown_seconds).announce()
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

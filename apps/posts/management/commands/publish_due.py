@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from apps.core.text import counted
 from apps.posts.services import posts_publish_due
 
 
@@ -12,4 +13,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if published := posts_publish_due():
-            self.stdout.write(f"Published {published} scheduled posts.")
+            self.stdout.write(f"Published {counted(published, 'scheduled post')}.")
