@@ -13,6 +13,8 @@ import pytest
 from django.utils.module_loading import import_string
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
+from pika.exceptions import AMQPError
+from redis import RedisError
 
 from apps.core.actors import Actor, actor
 from apps.core.broker import DatabaseBroker
@@ -65,11 +67,13 @@ def chosen(url: str, **options: Any) -> Iterator[dramatiq.Broker]:
 def answering(name: str) -> Iterator[dramatiq.Broker]:
     """That broker, with queues that are gone afterwards. Skips the test, and says so, where no server answers."""
     with chosen(URLS[name]) as broker, _emptied(broker):
-        if not isinstance(broker, DatabaseBroker):
-            try:
-                broker.enqueue(Recorder().actor.message())
-            except Exception as error:  # noqa: BLE001  (each client has errors of its own)
-                pytest.skip(f"NOT TESTED: nothing answers at {URLS[name]} ({error!r})")
+        try:
+            if isinstance(broker, RedisBroker):
+                broker.client.ping()
+            if isinstance(broker, RabbitmqBroker):
+                assert broker.channel.is_open
+        except (RedisError, AMQPError) as error:
+            pytest.skip(f"NOT TESTED: nothing answers at {URLS[name]} ({error!r})")
         yield broker
 
 

@@ -9,37 +9,27 @@ from typing import Any
 
 import dramatiq
 import pika
-import pytest
-from django.conf import settings
-from django.db import connection, transaction
-from django.db.models.functions import Now
-from django.utils.module_loading import import_string
+from django.db import connection
 from dramatiq import Message
-from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
-from redis import Redis, RedisError
 
 from apps.core import actors
-from apps.core.broker import DatabaseBroker
 from apps.core.models import OutboxMessage
-
-REDIS = "redis://127.0.0.1:6379/12"
-RABBITMQ = "amqp://guest:guest@127.0.0.1:5672"
+from tests.brokers import URLS, answering
 
 
 class Bench:
-    """A broker of its own, with whatever actors a test declares on it, and the outbox in front of it."""
+    """A broker, with a queue of the test's own, whatever actors it declares there, and the outbox in front of it."""
 
-    # For processes of their own: BROKER_URL.
-    url = ""
-
-    def __init__(self, broker: dramatiq.Broker, queue: str) -> None:
+    def __init__(self, broker: dramatiq.Broker, url: str) -> None:
         self.broker = broker
-        self.queue = queue
+        # For processes of their own: BROKER_URL.
+        self.url = url
+        self.queue = f"test-{uuid.uuid4().hex}"
 
     def actor(self, function: Callable[..., Any], *, once: bool = False, **options: Any) -> actors.Actor[...]:
         """As `apps.core.actors.actor` declares one; tried again without much of a wait."""
-        quick = {"min_backoff": 1, "max_backoff": 1, "queue_name": self.queue, "broker": self.broker}
+        quick = {"min_backoff": 1, "max_backoff": 1, "queue_name": self.queue}
         return actors.actor(once=once, **quick | options)(function)
 
     def message(self, name: str, *args: Any, **options: Any) -> Message[Any]:
@@ -50,13 +40,6 @@ class Bench:
         """Past the outbox."""
         for message in messages:
             self.broker.enqueue(message)
-
-    @transaction.atomic
-    def hand_over(self) -> None:
-        """What a relay does, for what is due in the outbox."""
-        for row in OutboxMessage.objects.filter(due_at__lte=Now()).order_by("pk").select_for_update():
-            self.broker.enqueue(Message.decode(bytes(row.message)))
-            row.delete()
 
     def is_empty(self) -> bool:
         """Whether neither the broker nor the outbox has anything, at work or not."""
@@ -96,7 +79,6 @@ class _Database(Bench):
 
 class _Redis(Bench):
     broker: RedisBroker
-    url = REDIS
 
     def raw(self, data: bytes) -> None:
         self.broker.do_enqueue(self.queue, str(uuid.uuid4()), data)
@@ -106,71 +88,21 @@ class _Redis(Bench):
 
 
 class _Rabbitmq(Bench):
-    url = RABBITMQ
-
     def raw(self, data: bytes) -> None:
-        with pika.BlockingConnection(pika.URLParameters(RABBITMQ)) as rabbit:
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as rabbit:
             rabbit.channel().basic_publish("", self.queue, data)
 
     def _held(self) -> int:
         """Of what is at work RabbitMQ says nothing here: of that, nothing is known before it has ended."""
-        with pika.BlockingConnection(pika.URLParameters(RABBITMQ)) as rabbit:
+        with pika.BlockingConnection(pika.URLParameters(self.url)) as rabbit:
             return int(rabbit.channel().queue_declare(self.queue, passive=True).method.message_count)
 
 
-def _middleware() -> list[dramatiq.Middleware]:
-    return [import_string(path)() for path in settings.DRAMATIQ_BROKER["MIDDLEWARE"]]
+BENCHES = {"postgresql": _Database, "redis": _Redis, "rabbitmq": _Rabbitmq}
 
 
 @contextmanager
-def database_bench() -> Iterator[Bench]:
-    broker = DatabaseBroker(_middleware())
-    try:
-        yield _Database(broker, "default")
-    finally:
-        broker.close()
-        broker.pool.close()
-        with connection.cursor() as cursor:
-            # Its listener would only notice in two seconds that it is over.
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND application_name = 'broadside-tasks'"
-            )
-            cursor.execute("DELETE FROM dramatiq.queue")
-            cursor.execute("DELETE FROM dramatiq.worker")
-        if broker.notifier.is_alive():
-            broker.notifier.join(20)
-
-
-@contextmanager
-def redis_bench() -> Iterator[Bench]:
-    queue = f"test-{uuid.uuid4().hex}"
-    broker = RedisBroker(url=REDIS, middleware=_middleware())  # type: ignore[no-untyped-call]
-    try:
-        broker.client.ping()
-    except RedisError as error:
-        pytest.skip(f"NOT TESTED: nothing answers at {REDIS} ({error})")
-    yield _Redis(broker, queue)
-    broker.close()
-    with Redis.from_url(REDIS) as server:
-        for key in server.scan_iter(f"*{queue}*"):
-            server.delete(key)
-    broker.client.close()
-
-
-@contextmanager
-def rabbitmq_bench() -> Iterator[Bench]:
-    queue = f"test-{uuid.uuid4().hex}"
-    try:
-        pika.BlockingConnection(pika.URLParameters(RABBITMQ)).close()
-    except pika.exceptions.AMQPError as error:
-        pytest.skip(f"NOT TESTED: nothing answers at {RABBITMQ} ({error!r})")
-    broker = RabbitmqBroker(url=RABBITMQ, confirm_delivery=True, middleware=_middleware())
-    yield _Rabbitmq(broker, queue)
-    broker.close()
-    with pika.BlockingConnection(pika.URLParameters(RABBITMQ)) as rabbit:
-        for name in (queue, f"{queue}.DQ", f"{queue}.XQ"):
-            rabbit.channel().queue_delete(name)
-
-
-BENCHES = {"postgresql": database_bench, "redis": redis_bench, "rabbitmq": rabbitmq_bench}
+def bench_on(name: str) -> Iterator[Bench]:
+    """A bench on this broker, which is the application's within. Skips the test where no server answers."""
+    with answering(name) as broker:
+        yield BENCHES[name](broker, URLS[name])

@@ -15,9 +15,10 @@ from dramatiq import Broker, MessageProxy, Middleware
 
 from apps.core import dead_letters
 from apps.core.models import DeadLetter, InboxMessage, OutboxMessage
+from apps.core.relay import relay
 from apps.core.worker.settling import Unsettled
 from tests.waiting import wait_until
-from tests.worker import BENCHES, Bench, database_bench
+from tests.worker import BENCHES, Bench, bench_on
 from tests.worker_app.tasks import effect, effects
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,29 +27,29 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(params=BENCHES)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """On each of the brokers."""
-    with BENCHES[request.param]() as bench:
+    with bench_on(request.param) as bench:
         yield bench
 
 
 @pytest.fixture
 def on_database() -> Iterator[Bench]:
     """On PostgreSQL alone, for what has nothing to do with the broker."""
-    with database_bench() as bench:
+    with bench_on("postgresql") as bench:
         yield bench
 
 
-def until(bench: Bench, condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     """Hand over what gets into the outbox, until `condition` holds."""
 
     def holds() -> bool:
-        bench.hand_over()
+        relay()
         return condition()
 
     wait_until(holds, 20, errors)
 
 
 def until_done(bench: Bench) -> None:
-    until(bench, bench.is_empty)
+    until(bench.is_empty)
 
 
 def letter() -> DeadLetter:
@@ -135,7 +136,7 @@ def test_a_task_that_fails_is_tried_again_and_succeeds(bench: Bench) -> None:
 
     with bench.worker():
         bench.send(bench.actor(clumsy, once=True).message())
-        until(bench, lambda: len(tries) == 3)
+        until(lambda: len(tries) == 3)
     assert (effects(), len(tries), DeadLetter.objects.count()) == (1, 3, 0)
 
 
@@ -149,13 +150,13 @@ def test_a_task_that_never_succeeds_becomes_a_dead_letter_with_its_traceback(
     message = bench.actor(hopeless, once=True, max_retries=2).message("ann@example.com")
     with bench.worker(), caplog.at_level("INFO"):
         bench.send(message)
-        until(bench, DeadLetter.objects.exists)
+        until(DeadLetter.objects.exists)
         until_done(bench)
     dead = letter()
     assert (str(dead.message_id), dead.actor, dead.retries) == (message.message_id, "hopeless", 3)
     assert dead.error.startswith("Traceback (most recent call last):")
     assert dead_letters.last_line(dead) == "ValueError: no \N{REPLACEMENT CHARACTER} use"
-    assert dead_letters.arguments(dead) == "0='ann@example.com'"
+    assert dead_letters.arguments(dead) == "email='ann@example.com'"
     assert (effects(), InboxMessage.objects.count()) == (0, 0)
 
     outcomes = [record.__dict__["outcome"] for record in caplog.records if record.name == "broadside.task"]
@@ -177,7 +178,7 @@ def test_a_dead_letter_that_is_requeued_is_done_under_its_old_id(bench: Bench) -
         bench.send(message)
         dead = letter()
         assert dead_letters.requeue(dead_letters.named([message.message_id])) == 1
-        until(bench, DeadLetter.objects.exclude(pk=dead.pk).exists)
+        until(DeadLetter.objects.exclude(pk=dead.pk).exists)
         is_well.set()
         assert dead_letters.requeue(DeadLetter.objects.all()) == 1
         until_done(bench)
@@ -220,7 +221,7 @@ def test_a_message_of_another_release_is_tried_for_a_while_and_given_up(bench: B
     stranger = bench.message("mail_pigeons", 1, max_retries=1, min_backoff=1, max_backoff=1)
     with bench.worker():
         bench.send(stranger)
-        until(bench, DeadLetter.objects.exists)
+        until(DeadLetter.objects.exists)
         until_done(bench)
     dead = letter()
     assert (dead.actor, dead.retries) == ("mail_pigeons", 2)
@@ -276,7 +277,7 @@ def test_a_failure_stays_with_the_broker_as_long_as_the_database_takes_nothing(
                 cursor.execute(
                     "ALTER TABLE away RENAME TO core_deadletter; ALTER TABLE gone RENAME TO core_outboxmessage"
                 )
-            until(bench, lambda: DeadLetter.objects.count() == 2)
+            until(lambda: DeadLetter.objects.count() == 2)
             until_done(bench)
     finally:
         with connection.cursor() as cursor:

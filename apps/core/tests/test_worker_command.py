@@ -26,7 +26,7 @@ from apps.core.models import OutboxMessage
 from tests.database import database_url
 from tests.project import ROOT
 from tests.waiting import is_running, wait_until
-from tests.worker import BENCHES, Bench
+from tests.worker import BENCHES, Bench, bench_on
 from tests.worker_app.tasks import effect, effects
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,13 +34,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=BENCHES)
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with BENCHES[request.param]() as bench:
+    with bench_on(request.param) as bench:
         yield bench
 
 
 @pytest.fixture
 def on_database() -> Iterator[Bench]:
-    with BENCHES["postgresql"]() as bench:
+    with bench_on("postgresql") as bench:
         yield bench
 
 
@@ -154,8 +154,6 @@ def test_a_worker_ends_with_one_of_its_processes(on_database: Bench, tmp_path: P
 
 
 def free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
