@@ -13,12 +13,11 @@ from dramatiq.errors import DecodeError
 from dramatiq_postgres import PostgresBroker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
-from redis import Redis, exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis import exceptions
 
 from apps.core.db import conninfo
 from apps.core.postgresql.liveness import first_alive
+from apps.core.redis_client import redis_client
 
 # Seconds that Redis or RabbitMQ may take for an answer.
 TIMEOUT = 10
@@ -99,9 +98,7 @@ class RedisBroker(redis.RedisBroker):
     """
 
     def __init__(self, url: str, middleware: list[Middleware], **options: Any) -> None:
-        client = Redis.from_url(
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
-        )
+        client = redis_client(url, TIMEOUT)
         options = {"maintenance_chance": MAINTENANCE_CHANCE} | options
         super().__init__(client=client, middleware=middleware, **options)  # type: ignore[no-untyped-call]
         script: Any = self.scripts["dispatch"].script

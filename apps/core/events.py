@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from functools import cache
 from typing import Final, TypeAlias
 
 from django.conf import settings
 from django.db import OperationalError, connection
 from psycopg import AsyncConnection, Error, Notify
-from redis import Redis, RedisError
+from redis import RedisError
 from redis import asyncio as redis_asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
-from redis.retry import Retry
 
 from apps.core.db import conninfo
 from apps.core.readiness import Readiness
+from apps.core.redis_client import redis_client
 
 # Where the servers listen.
 CHANNEL: Final = "broadside_events"
@@ -44,7 +43,7 @@ def publish(topic: str, key: int) -> None:
     """
     if settings.PUBSUB_URL:
         try:
-            _redis(settings.PUBSUB_URL).publish(_channel(settings.PUBSUB_URL), f"{topic} {key}")
+            redis_client(settings.PUBSUB_URL, TIMEOUT).publish(_channel(settings.PUBSUB_URL), f"{topic} {key}")
         except RedisError as error:
             raise OperationalError("Redis, which carries events, does not answer as it should.") from error
         return
@@ -124,13 +123,6 @@ def _parsed(payload: str) -> Event | None:
     return (topic, int(key)) if topic and key.isascii() and key.isdigit() else None
 
 
-@cache
-def _redis(url: str) -> Redis:
-    """A client with a pool of connections for all threads. It repeats no call: the task that makes it is repeated."""
-    once = Retry(NoBackoff(), 0)
-    return Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=once)
-
-
 def _channel(url: str) -> str:
     """Redis' channels are those of all its databases: two sites that share a server would hear each other."""
-    return f"{CHANNEL}_{_redis(url).get_connection_kwargs().get('db') or 0}"
+    return f"{CHANNEL}_{redis_client(url, TIMEOUT).get_connection_kwargs().get('db') or 0}"

@@ -3,15 +3,13 @@ the keys of one call have to be on one server.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError
-from redis import Redis, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis import RedisError
 
+from apps.core.redis_client import redis_client
 from apps.core.throttling.rates import Rate
 
 PREFIX = "broadside:throttle:"
@@ -90,15 +88,8 @@ def give_back(keys: Sequence[str]) -> None:
 
 
 def _call(script: str, keys: Sequence[str], args: Sequence[int]) -> Any:
-    run = _server(settings.RATE_LIMIT_URL).register_script(script)
+    run = redis_client(settings.RATE_LIMIT_URL, TIMEOUT).register_script(script)
     try:
         return run([f"{PREFIX}{key}" for key in keys], args)
     except RedisError as error:
         raise OperationalError("Redis, which counts attempts, does not answer as it should.") from error
-
-
-@cache
-def _server(url: str) -> Redis:
-    """A client with a pool of connections for all threads. It repeats no call, which would count twice."""
-    once = Retry(NoBackoff(), 0)
-    return Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=once)
