@@ -62,9 +62,9 @@ LAG = Histogram(
 )
 
 
-def enqueued(actor: str, number: int = 1) -> None:
+def enqueued(actor: str) -> None:
     """Count what the relay has handed over."""
-    ENQUEUED.labels(actor).inc(number)
+    ENQUEUED.labels(actor).inc()
 
 
 class Metrics(Middleware):

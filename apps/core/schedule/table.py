@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 from django.utils.module_loading import import_string
 
 from apps.core.models import JobOutcome
@@ -84,15 +83,8 @@ def jobs() -> Sequence[Job]:
     return found
 
 
-def status(of: Iterable[Job] | None = None) -> list[JobStatus]:
-    """How the jobs of the schedule are, in its order. One statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(STATUS, wanted(jobs() if of is None else of))
-        return statuses(cursor.fetchall())
-
-
 def wanted(of: Iterable[Job]) -> dict[str, Any]:
-    """The parameters of STATUS, for those who send it otherwise than through Django."""
+    """The parameters of STATUS. Who asks has a connection of their own, and so sends the statement themselves."""
     of = list(of)
     patience = [job.patience.total_seconds() for job in of]
     return {"names": [job.name for job in of], "patience": patience, "done": JobOutcome.DONE.value}

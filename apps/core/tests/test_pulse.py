@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import F
 
 from apps.core import pulse
@@ -16,7 +17,9 @@ MINUTE = timedelta(minutes=1)
 
 
 def way() -> table.JobStatus:
-    [status] = table.status([Job(pulse.WAY, every=MINUTE)])
+    with connection.cursor() as cursor:
+        cursor.execute(table.STATUS, table.wanted([Job(pulse.WAY, every=MINUTE)]))
+        [status] = table.statuses(cursor.fetchall())
     return status
 
 
