@@ -34,6 +34,23 @@ async def serving() -> AsyncIterator[None]:
     assert sent.get_nowait()["type"] == "lifespan.shutdown.complete"
 
 
+def posting(token: str | None, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    """The ASGI scope of an operation that is sent by POST."""
+    known = [(b"host", b"testserver"), (b"content-type", b"application/json"), *headers]
+    if token is not None:
+        known.append((b"authorization", f"Bearer {token}".encode()))
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/graphql/",
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "client": ("192.0.2.1", 1),
+        "headers": known,
+    }
+
+
 class Exchange:
     """One operation sent to `config.asgi.application` by a client that is there until `leave()`."""
 
@@ -45,20 +62,7 @@ class Exchange:
         self._has_left = asyncio.Event()
         self._is_heard = asyncio.Event()
         self.sent: list[Message] = []
-        headers = [(b"host", b"testserver"), (b"content-type", b"application/json")]
-        if token is not None:
-            headers.append((b"authorization", f"Bearer {token}".encode()))
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/graphql/",
-            "root_path": "",
-            "scheme": "http",
-            "query_string": b"",
-            "client": ("192.0.2.1", 1),
-            "headers": headers,
-        }
-        exchange = application(scope, self._receive, self._send)  # type: ignore[arg-type]
+        exchange = application(posting(token), self._receive, self._send)  # type: ignore[arg-type]
         self.task = asyncio.create_task(exchange, name="Exchange")
 
     async def leave(self) -> None:

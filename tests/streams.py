@@ -13,6 +13,7 @@ from config.asgi import application as ours
 from config.asgi import subscriptions
 from schema.relay import parse_global_id
 from tests.backends import until
+from tests.serving import posting
 from tests.sockets import Socket, connected
 
 
@@ -30,20 +31,8 @@ class EventSource:
         # Cleared, the client takes nothing.
         self.takes = asyncio.Event()
         self.takes.set()
-        headers = [(b"host", b"testserver"), (b"content-type", b"application/json"), (b"accept", b"text/event-stream")]
-        if token is not None:
-            headers.append((b"authorization", f"Bearer {token}".encode()))
-        fields = {
-            "type": "http",
-            "method": "POST",
-            "path": "/graphql/",
-            "root_path": "",
-            "scheme": "http",
-            "query_string": b"",
-            "client": ("192.0.2.1", 1),
-            "headers": headers,
-        }
-        exchange = (application or ours)(fields | scope, self._receive, self._send)
+        fields = posting(token, (b"accept", b"text/event-stream")) | scope
+        exchange = (application or ours)(fields, self._receive, self._send)
         self.task: asyncio.Task[None] = asyncio.create_task(exchange, name="EventSource")
 
     async def next_event(self) -> tuple[str, Any] | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 # Of RabbitMQ the program itself: what Debian has in the PATH wants to be another user.
@@ -30,7 +31,7 @@ class Broker:
 
 class _Server(Broker):
     def __init__(self, folder: Path, command: list[str], environment: dict[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = folder
         self._command = [part.format(port=self.port, folder=folder) for part in command]
         variables = {name: value.format(port=self.port, folder=folder) for name, value in environment.items()}
@@ -75,7 +76,7 @@ class _RabbitMQ(_Server):
             {
                 "RABBITMQ_NODENAME": "drill{port}@localhost",
                 "RABBITMQ_CONFIG_FILE": "{folder}/rabbitmq.conf",
-                "RABBITMQ_DIST_PORT": str(_free_port()),
+                "RABBITMQ_DIST_PORT": str(free_port()),
                 "RABBITMQ_MNESIA_BASE": "{folder}",
                 "RABBITMQ_LOG_BASE": "{folder}",
                 "RABBITMQ_LOGS": "-",
@@ -105,8 +106,3 @@ def broker(name: str, folder: Path) -> Iterator[Broker]:
         yield made
     finally:
         made.stop()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

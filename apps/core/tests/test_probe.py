@@ -14,13 +14,13 @@ from apps.core import metrics, outbox, probe
 from apps.core.models import JobOutcome
 from apps.core.schedule import runs
 from apps.users import tasks
+from tests.ports import free_port
 
 
 @pytest.fixture
 def address(settings: Any) -> str:
     """Where a probe may listen."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        settings.PROBE_PORT = listening.getsockname()[1]
+    settings.PROBE_PORT = free_port()
     settings.PROBE_HOST = "127.0.0.1"
     return f"http://127.0.0.1:{settings.PROBE_PORT}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -24,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apps.core.models import OutboxMessage
 from tests.database import database_url
+from tests.ports import free_port
 from tests.project import ROOT
 from tests.waiting import is_running, wait_until
 from tests.worker import BENCHES, Bench, bench_on
@@ -151,11 +151,6 @@ def test_a_worker_ends_with_one_of_its_processes(on_database: Bench, tmp_path: P
         wait_until(lambda: worker.log.count("ready for action") == 2)
         os.kill(worker.children()[0], signal.SIGKILL)
         assert worker.process.wait(15) != 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def test_the_probe_and_the_log_say_how_all_processes_are(on_database: Bench, tmp_path: Path) -> None:
