@@ -40,15 +40,15 @@ class Result:
         return cls(orjson.dumps({"errors": errors}), errors, status, retry_after)
 
 
-def response(asked: Asked, result: ExecutionResult, cost: int, longest_key: int) -> Result:
+def response(asked: Asked, result: ExecutionResult, cost: int, longest_key: int, limit: int | None = None) -> Result:
     """`cost` values with keys of at most `longest_key`: where that many of the longest text fit, nothing is counted.
 
-    Raises QUERY_TOO_COMPLEX for more than GRAPHQL_MAX_RESPONSE_BYTES.
+    Raises QUERY_TOO_COMPLEX for more bytes than `limit`, or GRAPHQL_MAX_RESPONSE_BYTES.
     """
     errors = result.errors or []
     if result.data is None and errors and not any(error.path for error in errors):
         return errors_only(asked, errors, executed=True)  # graphql-core has refused the variables
-    limit = settings.GRAPHQL_MAX_RESPONSE_BYTES
+    limit = limit or settings.GRAPHQL_MAX_RESPONSE_BYTES
     if not (isinstance(result, Outcome) and cost * (result.longest_text + longest_key + PUNCTUATION) <= limit):
         _check_size(result.data, limit)
     body: dict[str, Any] = {"data": result.data}

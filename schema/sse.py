@@ -6,6 +6,7 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import time
 
@@ -19,6 +20,8 @@ from schema.subscriptions import Stream, last_words
 
 # Seconds. What stands between a server and its clients cuts off what is silent for long; some do so after 15.
 KEEP_ALIVE = 12
+# Bytes. Whatever is given to the server at once it keeps, for each client, until that has taken it or hung up.
+PIECE = 64_000
 # A comment, which no client gets to see.
 STILL_HERE = b":\n\n"
 # Without a field `data` a browser would pass over it.
@@ -72,14 +75,15 @@ class EventStream:
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):
-                    event = _next(await stream.next())
+                    pieces = _pieces(await stream.next())
             except TimeoutError:
-                event = STILL_HERE
+                pieces = iter([STILL_HERE])
             except Ended as ended:
                 if ended.ending is not Ending.GONE:
                     await _deliver(send, self._last(ended.ending), more=False)
                 return
-            await _deliver(send, event)
+            for piece in pieces:
+                await _deliver(send, piece)
 
     def _last(self, ending: Ending) -> bytes:
         if ending is Ending.STOPPING:
@@ -102,6 +106,17 @@ async def _deliver(send: Send, body: bytes, *, more: bool = True) -> None:
     """Raises TimeoutError when the client has not taken what came before."""
     async with asyncio.timeout(settings.GRAPHQL_TIMEOUT_SECONDS):
         await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """The event of one result, without a copy of all of it: clients share what waits for them."""
+    if len(body) <= PIECE:
+        yield _next(body)
+        return
+    yield b"event: next\ndata: "
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
+    yield b"\n\n"
 
 
 def _next(body: bytes) -> bytes:

@@ -39,6 +39,8 @@ M = TypeVar("M", bound=Model)
 # Of a subscription's document and variables, which are kept for as long as it lasts. Parsed, they take fifty times
 # that; shorter documents are parsed once for all who send them.
 MAX_CHARACTERS = 5_000
+# Of an event as one client gets it. It is on its way to all of them at the same time, and to each as a copy.
+MAX_EVENT_BYTES = 1_000_000
 # How many viewers an event is executed for at a time.
 SIDE_BY_SIDE = 10
 
@@ -192,7 +194,8 @@ class Subscriptions:
         try:
             async with asyncio.timeout(settings.GRAPHQL_TIMEOUT_SECONDS), connection_scope():
                 result = await self._schema.run(operation, subscriber.variables, context, row)
-                return response(event, result, subscriber.cost, operation.longest_key)
+                limit = min(MAX_EVENT_BYTES, settings.GRAPHQL_MAX_RESPONSE_BYTES)
+                return response(event, result, subscriber.cost, operation.longest_key, limit)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is this event's)
             return failure(event, error, "an event")
         finally:

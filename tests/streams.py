@@ -26,6 +26,8 @@ class EventSource:
         self._has_left = asyncio.Event()
         self._sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._rest = b""
+        # Of what was sent at once, in bytes.
+        self.largest = 0
         self.status = 0
         self.headers: dict[str, str] = {}
         # Cleared, the client takes nothing.
@@ -78,6 +80,7 @@ class EventSource:
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
             return
+        self.largest = max(self.largest, len(message.get("body", b"")))
         self._sent.put_nowait(message.get("body", b""))
         if not message.get("more_body", False):
             self._sent.put_nowait(None)

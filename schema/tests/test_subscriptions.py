@@ -12,15 +12,17 @@ from django.utils import timezone
 from apps.comments.models import Comment
 from apps.comments.tasks import comments_on
 from apps.core.ids import global_id
-from apps.posts.models import Post, PostStatus
+from apps.posts.models import BODY_MAX, Post, PostStatus
 from apps.posts.tasks import POST_PUBLISHED
 from apps.users.models import Session, User
 from config.asgi import subscriptions
 from schema import pubsub
+from schema.sse import PIECE
+from schema.subscriptions import MAX_EVENT_BYTES
 from tests.api import Api
 from tests.make import Make, gid
 from tests.sockets import Close, connected
-from tests.streams import TRANSPORTS, Transport, say, until_there_are
+from tests.streams import TRANSPORTS, EventSource, Transport, say, until_there_are
 
 pytestmark = pytest.mark.django_db
 
@@ -317,6 +319,27 @@ async def test_an_error_belongs_to_its_event(make: Make, settings: Any, subscrib
         [error] = (await live.next())["errors"]
         assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
         assert await live.next() == {"data": {"commentAdded": {"body": short.body}}}
+
+
+async def test_an_event_that_is_too_large_is_an_error_of_its_own(make: Make, subscribed: Transport) -> None:
+    large, small = await make.post(body="x" * BODY_MAX), await make.post()
+    bodies = " ".join(f"body{number}: body" for number in range(MAX_EVENT_BYTES // BODY_MAX))
+    async with subscribed(f"subscription {{ postPublished {{ {bodies} }} }}") as live:
+        await until_there_are(1)
+        for post in (large, small):
+            say(POST_PUBLISHED, post.pk)
+        assert codes((await live.next())["errors"]) == ["QUERY_TOO_COMPLEX"]
+        assert "errors" not in await live.next()
+
+
+async def test_a_large_event_goes_to_the_server_in_pieces(make: Make) -> None:
+    post = await make.post(body="x" * BODY_MAX)
+    source = EventSource({"query": "subscription { postPublished { body } }"}, None)
+    assert await source.next_event() == ("", None)
+    say(POST_PUBLISHED, post.pk)
+    assert await source.next_event() == ("next", {"data": {"postPublished": {"body": post.body}}})
+    await source.leave()
+    assert source.largest <= PIECE < BODY_MAX
 
 
 async def test_a_database_that_fails_is_an_error_of_the_event(
