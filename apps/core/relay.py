@@ -30,6 +30,10 @@ POLL = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10
 # Seconds, about, until somebody looks again who has found that others have claimed what is due, or what comes before.
 OTHERS_PAUSE = 0.05
+# Seconds that a broker may take for one message, at the very most. Then PostgreSQL ends the transaction of a relay that
+# says nothing: one that hangs, or whose host has vanished, would keep others from what it has claimed for ever, and
+# from all that comes behind it under the same keys.
+IDLE = 120
 
 # Why the order of a key holds, whoever else is at work, under READ COMMITTED, where the statement has one snapshot:
 # - An earlier message that others have claimed is in the snapshot, since they have not deleted it yet. SKIP LOCKED
@@ -38,19 +42,20 @@ OTHERS_PAUSE = 0.05
 #   one stays, too, until the next look.
 # - An earlier one that is not in the snapshot has committed after it. Nobody who had waited for that could have
 #   written the later one, which is in it.
-CLAIM = """
+CLAIM = f"""
 WITH claimed AS (
     SELECT id, key, message FROM core_outboxmessage
     WHERE due_at <= now() ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 )
-SELECT id, message FROM claimed
+SELECT id, message
+FROM claimed, (SELECT set_config('idle_in_transaction_session_timeout', '{IDLE}s', true)) AS bounded
 WHERE key = '' OR NOT EXISTS (
     SELECT FROM core_outboxmessage AS earlier
     WHERE earlier.key = claimed.key AND earlier.id < claimed.id AND earlier.due_at <= now()
     AND earlier.id NOT IN (SELECT id FROM claimed)
 )
 ORDER BY id
-"""
+"""  # noqa: S608 - all of it is ours
 NEXT = "SELECT extract(epoch FROM min(due_at) - now()) FROM core_outboxmessage"
 # What is wrong with one message, rather than with the broker, which might then have none of them.
 REFUSALS = (DecodeError, DataError)

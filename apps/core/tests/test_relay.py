@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from itertools import count
 from operator import itemgetter
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import dramatiq
+import psycopg
 import pytest
 from django.db import ProgrammingError, connection, transaction
 from django.db.models.functions import Now
@@ -16,9 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.core import outbox
+from apps.core import relay as relay_module
 from apps.core.broker import DatabaseBroker
+from apps.core.db import conninfo
 from apps.core.models import DeadLetter, OutboxMessage
-from apps.core.relay import BATCH, relay
+from apps.core.relay import BATCH, CLAIM, IDLE, relay
 from tests.brokers import URLS, Recorder, answering, chosen, held
 from tests.relays import beside_each_other, in_order, unreliable
 from tests.tasks import queued, worker
@@ -167,6 +171,17 @@ def test_a_slow_broker_gets_no_whole_batch(monkeypatch: pytest.MonkeyPatch) -> N
         assert relay(lambda: next(over)) == 1
         assert relay() == 2
         assert broker.taken == [("", 0), ("", 1), ("", 2)]
+
+
+def test_a_relay_that_hangs_keeps_nothing_for_ever(database: dramatiq.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.core.relay.CLAIM", CLAIM.replace(f"'{IDLE}s'", "'50ms'"))
+    recorder = Recorder()
+    outbox.send(recorder.actor, 1)
+    with closing(psycopg.connect(conninfo())) as hanging:
+        hanging.execute(relay_module.CLAIM.replace("%s", "200"))
+        assert relay() == 0
+        wait_until(lambda: relay() == 1)
+    assert [args for _, args in queued()] == [[1]]
 
 
 @pytest.mark.parametrize(
