@@ -11,6 +11,9 @@ from dramatiq import Message, Middleware
 from dramatiq.brokers import rabbitmq, redis
 from dramatiq.errors import DecodeError
 from dramatiq_postgres import PostgresBroker
+from dramatiq_postgres.broker import PostgresConsumer
+from dramatiq_postgres.utils import raise_connection_error
+from dramatiq_postgres.utils import transaction as pooled_transaction
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from redis import exceptions
@@ -48,6 +51,11 @@ WITH enqueued AS (
 )
 SELECT pg_notify('dramatiq.' || queue_name || '.enqueue', '') FROM (SELECT DISTINCT queue_name FROM enqueued) AS queues
 """
+# The package's own, but for the worker; nobody listens to what that notifies.
+ACK = """
+DELETE FROM dramatiq.queue
+WHERE message_id = %s AND queue_name = %s AND state = 'consumed' AND worker_id = %s
+"""
 
 
 def decoded(encoded: bytes) -> Message[Any]:
@@ -73,6 +81,9 @@ class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships
     def __init__(self, middleware: list[Middleware], **options: Any) -> None:
         super().__init__(pool=_PoolOpenedByUse(), results=False, middleware=middleware, **options)
 
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30_000) -> PostgresConsumer:
+        return _Consumer(broker=self, queue_name=queue_name, prefetch=prefetch, timeout=timeout)
+
     def enqueue_all(self, messages: Sequence[Message[Any]]) -> None:
         """Enqueue the messages by Django's connection, in the surrounding transaction: with it, or not at all.
 
@@ -89,6 +100,22 @@ class DatabaseBroker(PostgresBroker):  # type: ignore[misc]  # the package ships
             cursor.execute(ENQUEUE_ALL, columns)
         for message in messages:
             self.emit_after("enqueue", message, None)
+
+
+class _Consumer(PostgresConsumer):  # type: ignore[misc]
+    """Acknowledges what its own process is at, and nothing else.
+
+    A process that hangs between writing that a message is to be tried again and acknowledging it would take the next
+    attempt, which has the same row, from whoever is at it by then: lost, were they to end before its end.
+    """
+
+    @raise_connection_error  # type: ignore[untyped-decorator]
+    def ack(self, message: Message[Any]) -> None:
+        """From a worker's thread. One statement."""
+        with pooled_transaction(self.pool) as cursor:
+            cursor.execute(ACK, [message.message_id, message.queue_name, self.broker.worker_id])
+        self.in_processing.discard(message.message_id)
+        self.wakeup.set()
 
 
 class RedisBroker(redis.RedisBroker):

@@ -26,6 +26,25 @@ def test_a_connection_that_the_server_dropped_is_replaced() -> None:
         assert [args for _, args in queued()] == [[1], [2]]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_late_acknowledgement_leaves_the_next_attempt_to_who_is_at_it() -> None:
+    with answering("postgresql") as broker:
+        message = Recorder().actor.message(1)
+        queue = message.queue_name
+        slow, quick = (DatabaseBroker(middleware=[]).consume(queue, timeout=1_000) for _ in range(2))
+        broker.enqueue(message)
+        first = next(slow)
+        broker.enqueue(message)
+        second = next(quick)
+        slow.ack(first)
+        assert [args for _, args in queued()] == [[1]]
+        quick.ack(second)
+        assert queued() == []
+        for consumer in (slow, quick):
+            consumer.close()
+            consumer.pool.close()
+
+
 def test_nothing_connects_before_the_first_message() -> None:
     broker = DatabaseBroker(middleware=[])
     broker.declare_queue("default")
