@@ -29,6 +29,8 @@ SILENCE = 20
 
 # A topic, and the key of the row that is news there.
 Event: TypeAlias = tuple[str, int]
+# What no key of ours is longer than; a longer number would be none of PostgreSQL's, or take Python long to read.
+KEY_DIGITS = 18
 # What ends listening: the server is gone, or the network to it.
 LOST = (Error, RedisError, OSError)
 
@@ -81,7 +83,7 @@ async def _notified(listener: AsyncConnection[tuple[object, ...]], early: deque[
             await readiness.wait()
             listener.pgconn.consume_input()
             while heard := listener.pgconn.notifies():
-                if event := _parsed(heard.extra.decode()):
+                if event := _parsed(heard.extra.decode(errors="replace")):
                     yield event
     finally:
         readiness.close()
@@ -113,14 +115,15 @@ async def _told(listener: redis_asyncio.client.PubSub) -> AsyncGenerator[Event]:
             is_asked = True
             continue
         is_asked = False
-        if message["type"] == "message" and (event := _parsed(message["data"].decode())):
+        if message["type"] == "message" and (event := _parsed(message["data"].decode(errors="replace"))):
             yield event
 
 
 def _parsed(payload: str) -> Event | None:
     """None for what is not ours: whoever can connect can say anything."""
     topic, _, key = payload.rpartition(" ")
-    return (topic, int(key)) if topic and key.isascii() and key.isdigit() else None
+    is_one = topic and key.isascii() and key.isdigit() and len(key) <= KEY_DIGITS
+    return (topic, int(key)) if is_one else None
 
 
 def _channel(url: str) -> str:
