@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,8 +27,12 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # Seconds. Prometheus itself gives up after ten.
 PATIENCE = 2
 MOMENTS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+# One at a time asks the database, however many clients there are: its connections are for those who work.
+_asking = threading.Lock()
 # The label for the actors of other releases: whatever a message names must not become a series.
 UNKNOWN = "unknown"
+# What a relay may meet, which knows no actors.
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9._-]{0,99}")
 
 STATE = """
 SELECT count(*), count(*) FILTER (WHERE due_at <= now()),
@@ -64,7 +70,7 @@ LAG = Histogram(
 
 def enqueued(actor: str) -> None:
     """Count what the relay has handed over."""
-    ENQUEUED.labels(actor).inc()
+    ENQUEUED.labels(actor if LABEL.fullmatch(actor) else UNKNOWN).inc()
 
 
 class Metrics(Middleware):
@@ -89,10 +95,13 @@ class _Database(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         state = []
-        try:
-            state = _asked()
-        except psycopg.Error as error:
-            logger.warning("The database does not answer: %s", error)
+        if _asking.acquire(timeout=PATIENCE):
+            try:
+                state = _asked()
+            except psycopg.Error as error:
+                logger.warning("The database does not answer: %s", error)
+            finally:
+                _asking.release()
         yield GaugeMetricFamily("broadside_database_up", "Whether the database has answered.", value=bool(state))
         yield from state
 

@@ -88,6 +88,15 @@ def test_metrics_tell_of_each_job(address: str) -> None:
     assert 'broadside_job_end_timestamp_seconds{job="check_data"}' not in found
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_a_message_calls_its_actor_spoils_no_metrics(address: str) -> None:
+    metrics.enqueued("half a \ud800 character")
+    with probe.serving(lambda: True):
+        answer = httpx.get(f"{address}/metrics")
+    assert answer.status_code == 200
+    assert 'broadside_messages_enqueued_total{actor="unknown"}' in answer.text
+
+
 def test_metrics_are_answered_without_the_database(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics.enqueued("mail_confirmation")
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
