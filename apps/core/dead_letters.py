@@ -59,12 +59,13 @@ def bury(encoded: bytes, reason: BaseException) -> None:
 def requeue(letters: QuerySet[DeadLetter]) -> int:
     """Have them done after all, as if they had just been sent, under their old ids; give their number.
 
-    Three statements. Who requeues the same meanwhile finds them gone.
+    Three statements. Who requeues the same meanwhile finds them gone. What is no message, or too large for one, stays.
     """
-    held = list(letters.order_by("pk").select_for_update())
-    outbox.write([_as_new(letter) for letter in held])
-    DeadLetter.objects.filter(pk__in=[letter.pk for letter in held]).delete()
-    return len(held)
+    held = {letter.pk: _as_new(letter) for letter in letters.order_by("pk").select_for_update()}
+    sent = {key: message for key, message in held.items() if message and len(message) <= outbox.MESSAGE_MAX}
+    outbox.write([*sent.values()])
+    DeadLetter.objects.filter(pk__in=sent).delete()
+    return len(sent)
 
 
 def purge(older_than: timedelta) -> int:
@@ -84,7 +85,10 @@ def arguments(letter: DeadLetter) -> str:
 
     There may be personal data in it: addresses, for mails.
     """
-    message = Message.decode(bytes(letter.message))
+    try:
+        message = decoded(bytes(letter.message))
+    except DecodeError:
+        return f"{len(letter.message):,} bytes that are no message"
     given = [*zip(_parameters(letter.actor, len(message.args)), message.args, strict=True), *message.kwargs.items()]
     return ", ".join(f"{name}={'…' if SECRET.search(name) else repr(value)}" for name, value in given)
 
@@ -94,8 +98,11 @@ def last_line(letter: DeadLetter) -> str:
     return letter.error.rstrip().rpartition("\n")[2]
 
 
-def _as_new(letter: DeadLetter) -> bytes:
-    message = Message.decode(bytes(letter.message))
+def _as_new(letter: DeadLetter) -> bytes | None:
+    try:
+        message = decoded(bytes(letter.message))
+    except DecodeError:
+        return None
     options = {name: value for name, value in message.options.items() if name not in TRACES}
     return replace(message, options=options, message_timestamp=int(time.time() * 1000)).encode()
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from dramatiq import Message
 
-from apps.core import dead_letters
+from apps.core import dead_letters, outbox
 from apps.core.models import DeadLetter, OutboxMessage
 from apps.users import tasks
 from tests.make import make_user
@@ -167,3 +167,12 @@ def test_the_list_costs_the_same_for_2_and_for_20_rows(admin_client: Client) -> 
     for _ in range(18):
         make_letter()
     assert len(statements_of(admin_client, LIST)) == few
+
+
+def test_what_cannot_be_sent_stays_and_keeps_nothing_else_from_being_requeued() -> None:
+    sound = make_letter()
+    dead_letters.bury(b"\xff", ValueError("This is no message."))
+    dead_letters.store(Message("default", "large", ("x" * outbox.MESSAGE_MAX,), {}, {}), ERROR)
+    assert dead_letters.requeue(DeadLetter.objects.all()) == 1
+    assert [message.message_id for message in sent()] == [str(sound.message_id)]
+    assert dead_letters.arguments(DeadLetter.objects.get(actor="")) == "1 bytes that are no message"
