@@ -208,14 +208,14 @@ class _Run(Thread):
             call_command(self._job.name, *self._job.arguments, stdout=printed, stderr=printed, no_color=True)
         except CommandError as refusal:
             said = f"{printed.getvalue()}{refusal}"
-            logger.error(said, extra=self._extra())  # noqa: TRY400 - a command says so itself, without a traceback
+            logger.error(said[-runs.DETAIL_MAX :], extra=self._extra())  # noqa: TRY400 - a command says so itself, without a traceback
             return JobOutcome.FAILED, said
         except (Exception, SystemExit):
             logger.exception("Failed", extra=self._extra())
             return JobOutcome.FAILED, printed.getvalue() + traceback.format_exc()
         said = printed.getvalue().strip()
         if said:
-            logger.info(said.replace("\n", "; "), extra=self._extra())
+            logger.info(said[-runs.DETAIL_MAX :].replace("\n", "; "), extra=self._extra())
         return JobOutcome.DONE, said
 
     def _extra(self) -> dict[str, object]:
