@@ -64,7 +64,8 @@ class Api:
             response = await self.client.post(
                 "/graphql/", **{**request, "headers": headers | request.get("headers", {})}
             )
-        [line] = lines
+        # A subscription beside it may just have begun.
+        [line] = [line for line in lines if line["request_id"] == response.headers["x-request-id"]]
         return Answer(
             response.status_code,
             response.headers,

@@ -10,6 +10,7 @@ from typing import Any
 import dramatiq
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import autodiscover_modules
 from dramatiq import cli
 
 from apps.core import probe
@@ -51,6 +52,7 @@ class Command(BaseCommand):
         connections = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
         if processes < 1 or shutdown_seconds < 0 or not 1 <= threads <= connections:
             raise CommandError(f"There have to be processes, and from 1 to {connections} (DATABASE_POOL_MAX) threads.")
+        autodiscover_modules("tasks")
         if unknown := set(queues) - {*dramatiq.get_broker().queues}:
             raise CommandError(f"No task names the queue {', '.join(sorted(unknown))}.")
         probe.refuse_taken_address()
