@@ -1,4 +1,6 @@
-"""The mail that tells of comments. All that it quotes is written by strangers: short, on one line, and never a link."""
+"""The mail that tells of comments. All that it quotes is written by strangers: short, on one line, and with addresses
+of the web broken up.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -90,7 +90,12 @@ def arguments(letter: DeadLetter) -> str:
     except DecodeError:
         return f"{len(letter.message):,} bytes that are no message"
     given = [*zip(_parameters(letter.actor, len(message.args)), message.args, strict=True), *message.kwargs.items()]
-    return ", ".join(f"{name}={'…' if SECRET.search(name) else repr(value)}" for name, value in given)
+    return ", ".join(f"{name}={'…' if _may_be_secret(name, value) else repr(value)}" for name, value in given)
+
+
+def _may_be_secret(name: str, value: Any) -> bool:
+    """By its name; of an actor that there is no longer nobody knows the names."""
+    return bool(SECRET.search(name)) or (name.isdecimal() and isinstance(value, str))
 
 
 def last_line(letter: DeadLetter) -> str:

@@ -1,5 +1,6 @@
 """Cleaning of text that people typed."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import TypeVar
@@ -105,19 +106,22 @@ def storable(text: str) -> str:
 
 # What turns the direction of writing around, for all that follows it on its line.
 DIRECTIONS = {*"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+# Where an address of the web begins, and may be broken up.
+ADDRESS = re.compile(r":(?=//)|www(?=\.)", re.IGNORECASE)
 
 
 def quotable(text: str, length: int) -> str:
     """The beginning of somebody's `text` among words of ours, or in a header: an `excerpt` that stays in its place.
 
-    It has neither control characters nor any that change the direction in which the rest of the line is read.
+    It has neither control characters nor any that change the direction in which the rest of the line is read, and
+    addresses of the web are broken up: mail programs would make links of them.
     """
     harmless = "".join(
         character
         for character in text
         if character.isspace() or (unicodedata.category(character) not in {"Cc", "Cs"} and character not in DIRECTIONS)
     )
-    return excerpt(harmless, length)
+    return excerpt(ADDRESS.sub(lambda start: f"{start[0]} ", harmless), length)
 
 
 def excerpt(text: str, length: int = 200) -> str:

@@ -70,6 +70,12 @@ def test_arguments_are_shown_by_name_and_without_secrets() -> None:
     assert dead_letters.arguments(make_letter()) == "user_id=5, email='ann@example.com', password_then=…"
 
 
+def test_texts_for_an_actor_that_there_is_no_longer_may_be_secrets() -> None:
+    message = tasks.mail_email_change.message(5, "ann@example.com", "3f2a").copy(actor_name="gone")
+    dead_letters.store(message, ERROR)
+    assert dead_letters.arguments(DeadLetter.objects.get()) == "0=5, 1=…, 2=…"
+
+
 def test_the_command_lists_and_shows(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "list") == ""
     assert json.loads(run(capsys, "list", "--json")) == []

@@ -144,3 +144,10 @@ def test_what_is_quotable_is_one_line_that_nothing_turns_around(text: str, lengt
 def test_what_is_quotable_keeps_letters_of_every_script_and_joined_emoji() -> None:
     text = "Zo\u00eb \u0634\u0627\u062f\u06cc \u05e9\u05dc\u05d5\u05dd \U0001f468\u200d\U0001f469\u200d\U0001f467"
     assert quotable(text, 200) == text
+
+
+def test_what_is_quotable_has_no_address_that_a_mail_program_would_make_a_link_of() -> None:
+    assert (
+        quotable("See https://evil.example or WWW.evil.example", 200)
+        == "See https: //evil.example or WWW .evil.example"
+    )
