@@ -233,9 +233,9 @@ def test_a_job_that_fails_says_why_in_its_record_and_in_the_log(caplog: pytest.L
     [run] = runs_of("check_data")
     assert (run.outcome, run.ended_at is None) == ("failed", False)
     assert "excerpts of posts: 1 wrong" in run.detail
-    assert run.detail.endswith("1 rows are wrong.")
+    assert run.detail.endswith("1 row wrong.")
     [line] = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert "1 rows are wrong." in line.getMessage()
+    assert "1 row wrong." in line.getMessage()
     assert outcomes("publish_due") == ["done"]
 
 
@@ -259,7 +259,7 @@ def test_nothing_is_logged_of_a_run_that_did_nothing(caplog: pytest.LogCaptureFi
     scheduled()
     assert Scheduler(jobs).run_what_is_due()
     [line] = [record for record in caplog.records if record.name == "broadside.schedule"]
-    assert line.getMessage() == "Published 1 scheduled posts."
+    assert line.getMessage() == "Published 1 scheduled post."
 
 
 def test_once_does_nothing_beside_a_scheduler_that_leads(capsys: pytest.CaptureFixture[str]) -> None:
