@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import time
 
 from django.conf import settings
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from schema.http import EVENT_STREAM, Call
 from schema.pubsub import Ended, Ending
@@ -58,7 +58,7 @@ class EventStream:
         ending = asyncio.create_task(self._end_with_the_client(source))
         timer = self._end_with_the_token(source)
         try:
-            await send(start)
+            await _deliver(send, start)
             await self._pass_on(source, send)
         except (TimeoutError, asyncio.CancelledError):
             # It takes nothing; or uvicorn, which stops, ends what still runs, and would log it as an error of ours.
@@ -71,7 +71,7 @@ class EventStream:
 
     async def _pass_on(self, stream: Stream, send: Send) -> None:
         # So that the client hears at once that it is heard.
-        await _deliver(send, STILL_HERE)
+        await _deliver(send, _part(STILL_HERE))
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE):
@@ -80,10 +80,10 @@ class EventStream:
                 pieces = iter([STILL_HERE])
             except Ended as ended:
                 if ended.ending is not Ending.GONE:
-                    await _deliver(send, self._last(ended.ending), more=False)
+                    await _deliver(send, _part(self._last(ended.ending), more=False))
                 return
             for piece in pieces:
-                await _deliver(send, piece)
+                await _deliver(send, _part(piece))
 
     def _last(self, ending: Ending) -> bytes:
         if ending is Ending.STOPPING:
@@ -102,10 +102,14 @@ class EventStream:
         return asyncio.get_running_loop().call_later(good_until - time(), stream.end, Ending.EXPIRED)
 
 
-async def _deliver(send: Send, body: bytes, *, more: bool = True) -> None:
+async def _deliver(send: Send, message: Message) -> None:
     """Raises TimeoutError when the client has not taken what came before."""
     async with asyncio.timeout(settings.GRAPHQL_TIMEOUT_SECONDS):
-        await send({"type": "http.response.body", "body": body, "more_body": more})
+        await send(message)
+
+
+def _part(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:
