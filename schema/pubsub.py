@@ -249,6 +249,7 @@ class Hub(Generic[S]):
         self._audiences: dict[str, _Audience[S]] = {}
         self._by_who: Counter[Hashable] = Counter()
         self._listener: _Listener | None = None
+        # What waits for all of them to be taken.
         self._bytes = 0
         self._is_stopping = False
 
@@ -256,11 +257,6 @@ class Hub(Generic[S]):
     def count(self) -> int:
         """How many subscriptions there are."""
         return self._by_who.total()
-
-    @property
-    def waiting_bytes(self) -> int:
-        """How much waits for all of them to be taken."""
-        return self._bytes
 
     def join(self, topic: Topic[S], who: Hashable, subscriber: S) -> Feed[S]:
         """A feed of what happens from now on, which has to be closed. Raises RATE_LIMITED for one too many.

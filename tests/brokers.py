@@ -64,6 +64,16 @@ def chosen(url: str, **options: Any) -> Iterator[dramatiq.Broker]:
 
 
 @contextmanager
+def database_broker(*actors: Actor[...]) -> Iterator[dramatiq.Broker]:
+    """PostgreSQL's with the application's `actors`, as a worker's process has it: unlike the application's it can be
+    closed."""
+    with chosen(URLS["postgresql"]) as broker:
+        for actor in actors:
+            broker.declare_actor(actor._declared)
+        yield broker
+
+
+@contextmanager
 def answering(name: str) -> Iterator[dramatiq.Broker]:
     """That broker, with queues that are gone afterwards. Skips the test, and says so, where no server answers."""
     with chosen(URLS[name]) as broker, _emptied(broker):

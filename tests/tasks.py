@@ -6,12 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import dramatiq
-from django.conf import settings
 from django.db import connection
-from django.utils.module_loading import import_string
 
-from apps.core.actors import Actor
-from apps.core.broker import DatabaseBroker
 from apps.core.models import OutboxMessage
 
 
@@ -50,20 +46,6 @@ def empty_queue() -> Iterator[None]:
                 "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND application_name = 'broadside-tasks'"
             )
-
-
-@contextmanager
-def database_broker(*actors: Actor[...]) -> Iterator[dramatiq.Broker]:
-    """A second one on the same tables, as a worker's process has: unlike the application's it can be closed."""
-    broker = DatabaseBroker([import_string(path)() for path in settings.DRAMATIQ_BROKER["MIDDLEWARE"]])
-    for actor in actors:
-        broker.declare_actor(actor._declared)
-    try:
-        yield broker
-    finally:
-        broker.close()
-        broker.notifier.join(20)
-        broker.pool.close()
 
 
 @contextmanager

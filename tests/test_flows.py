@@ -11,8 +11,9 @@ from apps.core.db import connection_scope
 from apps.core.relay import relay
 from apps.users.tasks import mail_confirmation
 from tests.api import Api
+from tests.brokers import database_broker
 from tests.make import PASSWORD
-from tests.tasks import database_broker, empty_queue, queued, worker
+from tests.tasks import empty_queue, queued, worker
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)

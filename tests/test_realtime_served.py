@@ -51,7 +51,7 @@ async def until_one_is_dropped(key: int) -> int:
             return not any("_Audience" in repr(task) for task in asyncio.all_tasks())
 
         await until(is_told, 10)
-        assert subscriptions.hub.waiting_bytes <= pubsub.MAX_BYTES
+        assert subscriptions.hub._bytes <= pubsub.MAX_BYTES
         if subscriptions.hub.count == 0:
             return number
     raise AssertionError("a client that reads nothing is told more and more")

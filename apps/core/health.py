@@ -11,7 +11,7 @@ import psycopg
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, JsonResponse
 
-from apps.core import background
+from apps.core import background_state
 from apps.core.db import conninfo
 
 logger = logging.getLogger("broadside.health")
@@ -34,8 +34,8 @@ def live(request: HttpRequest) -> JsonResponse:
 async def ready(request: HttpRequest) -> JsonResponse:
     """200 when the database answers within PATIENCE and is migrated, else 503 with the reason.
 
-    With `?verbose` the same, and how the background work is: see `apps.core.background`. Whatever that is, it changes
-    the status's word to "degraded", and not the code: requests are answered all the same.
+    With `?verbose` the same, and how the background work is: see `background_state`. Whatever that is, it changes the
+    status's word to "degraded", and not the code: requests are answered all the same.
 
     On a connection of its own: those of the pools may all be busy, which is no reason to send requests elsewhere. All
     who ask for the same at the same time share it, and the answer.
@@ -78,7 +78,7 @@ async def _look_closely() -> Seen:
         try:
             # Less than PATIENCE: a look that takes too long must not cost the answer.
             async with asyncio.timeout(PATIENCE / 2):
-                return applied, await background.look(connection)
+                return applied, await background_state.look(connection)
         except (psycopg.Error, TimeoutError):
             logger.exception("Nothing is known of the background work.")
             return applied, None

@@ -26,7 +26,7 @@ async def hub() -> AsyncIterator[Hub[str]]:
     hub: Hub[str] = Hub()
     yield hub
     hub.stop()
-    assert (hub.count, hub.waiting_bytes) == (0, 0)
+    assert (hub.count, hub._bytes) == (0, 0)
 
 
 def joined(hub: Hub[str], number: int, topic: Topic[str] = NEWS) -> list[Feed[str]]:
@@ -63,12 +63,12 @@ async def test_what_several_wait_for_counts_once(hub: Hub[str]) -> None:
     feeds, body = joined(hub, 3), Body(b"x" * 1_000)
     for feed in feeds:
         feed.put(body)
-    assert hub.waiting_bytes == 1_000
+    assert hub._bytes == 1_000
     await feeds[0].next()
     feeds[1].close()
-    assert hub.waiting_bytes == 1_000
+    assert hub._bytes == 1_000
     await feeds[2].next()
-    assert hub.waiting_bytes == 0
+    assert hub._bytes == 0
 
 
 async def test_who_is_the_furthest_behind_makes_room_for_the_others(

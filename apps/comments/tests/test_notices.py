@@ -18,8 +18,9 @@ from apps.core.models import OutboxMessage
 from apps.posts.models import Post, PostStatus
 from apps.users import deletion
 from apps.users.models import User
+from tests.brokers import database_broker
 from tests.make import START, make_comment, make_post, make_user
-from tests.tasks import database_broker, empty_queue, queued, work_off, worker, written
+from tests.tasks import empty_queue, queued, work_off, worker, written
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,24 +18,10 @@ from apps.core.models import DeadLetter, InboxMessage, OutboxMessage
 from apps.core.relay import relay
 from apps.core.worker.settling import Unsettled
 from tests.waiting import wait_until
-from tests.worker import BENCHES, Bench, bench_on
+from tests.worker import Bench
 from tests.worker_app.tasks import effect, effects
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(params=BENCHES)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """On each of the brokers."""
-    with bench_on(request.param) as bench:
-        yield bench
-
-
-@pytest.fixture
-def on_database() -> Iterator[Bench]:
-    """On PostgreSQL alone, for what has nothing to do with the broker."""
-    with bench_on("postgresql") as bench:
-        yield bench
 
 
 def until(condition: Callable[[], bool]) -> None:

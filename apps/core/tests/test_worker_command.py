@@ -27,22 +27,10 @@ from tests.database import database_url
 from tests.ports import free_port
 from tests.project import ROOT
 from tests.waiting import is_running, wait_until
-from tests.worker import BENCHES, Bench, bench_on
+from tests.worker import Bench
 from tests.worker_app.tasks import effect, effects
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(params=BENCHES)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with bench_on(request.param) as bench:
-        yield bench
-
-
-@pytest.fixture
-def on_database() -> Iterator[Bench]:
-    with bench_on("postgresql") as bench:
-        yield bench
 
 
 class Running:

@@ -18,7 +18,7 @@ SILENCE = 60.0
 # Between two signs of life.
 PAUSE = 5.0
 # How long a task may go on after its time limit, where nothing could interrupt it.
-PATIENCE = 60.0
+OVERTIME = 60.0
 VARIABLE = "BROADSIDE_WORKER"
 
 
@@ -100,7 +100,7 @@ class Attendance(Middleware):
 
     def _goes_on(self, now: float) -> bool:
         with self._changing:
-            stuck = any(end + PATIENCE < now for _, end in self._begun.values())
+            stuck = any(end + OVERTIME < now for _, end in self._begun.values())
         return not stuck and self._worker is not None and all(thread.is_alive() for thread in self._worker.workers)
 
 

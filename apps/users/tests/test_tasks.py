@@ -10,8 +10,9 @@ from apps.core.client import Client
 from apps.core.relay import relay
 from apps.users import services, tasks
 from apps.users.models import User
+from tests.brokers import database_broker
 from tests.make import PASSWORD
-from tests.tasks import database_broker, empty_queue, queued, worker, written
+from tests.tasks import empty_queue, queued, worker, written
 from tests.waiting import wait_until
 
 committed = pytest.mark.django_db(transaction=True)
